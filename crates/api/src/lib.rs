@@ -1,0 +1,1 @@
+//! Wire types, problems, the OpenAPI document, typed client.

@@ -1,0 +1,1 @@
+//! Tasks, issue, settle, revoke, introspect, ledger sequencing, store.

@@ -1,0 +1,1 @@
+//! Delegation tokens: scopes, constraints, grants, chains; sans-IO.

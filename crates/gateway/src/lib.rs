@@ -1,0 +1,1 @@
+//! Enforcement point in front of tools, agents and vendor APIs.

@@ -1,0 +1,1 @@
+//! Who is calling: OIDC, SPIFFE, DPoP, mTLS, as verified types.
