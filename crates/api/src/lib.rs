@@ -1,1 +1,26 @@
-//! Wire types, problems, the OpenAPI document, typed client.
+//! The HTTP contract of Bailiwick: wire types, problems, and a typed client.
+//!
+//! The authority and the gateway meet only here. Nothing in this crate decides anything: a type
+//! that arrives through it is untrusted until `bailiwick-core` or `bailiwick-identity` verifies it.
+//!
+//! Requests refuse unknown members, except the OAuth forms, where RFC 6749 §3.2 asks a server to
+//! ignore them.
+
+pub mod authzen;
+pub mod client;
+pub mod dev;
+pub mod keys;
+pub mod oauth;
+pub mod policies;
+pub mod problem;
+pub mod receipts;
+pub mod registry;
+pub mod revocations;
+pub mod tasks;
+pub mod timestamp;
+pub mod trace;
+
+pub use client::{Client, ClientError};
+pub use oauth::OAuthError;
+pub use problem::{Problem, ProblemCode};
+pub use timestamp::Timestamp;

@@ -1,0 +1,35 @@
+//! Receipts: one leaf of the ledger with its opening and its proof.
+
+use crate::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// `GET /v1/receipts/{index}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptView {
+    /// The leaf's index.
+    pub index: u64,
+    /// The receipt's kind, such as `decision`.
+    pub kind: String,
+    /// When it was written.
+    pub time: Timestamp,
+    /// The leaf's bytes, base64url.
+    pub entry: String,
+    /// The commitment's salt, base64url; absent when the payload was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+    /// The payload (canonical JSON); absent when erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<Value>,
+    /// Whether the payload was erased.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
+    /// Sibling hashes from leaf to root, base64url (RFC 6962 §2.1.1).
+    pub inclusion_proof: Vec<String>,
+    /// The size of the tree that the proof is for.
+    pub tree_size: u64,
+    /// The signed checkpoint of that size (C2SP signed note).
+    pub checkpoint: String,
+}
