@@ -1,1 +1,25 @@
 //! C2SP tlog-tiles ledger of receipts; sans-IO with a file driver.
+//!
+//! A receipt is sealed into a leaf that commits to its payload under a salt; leaves form an RFC 6962 Merkle tree that
+//! is published as C2SP `tlog-tiles` under signed checkpoints. [`append`] is the spine that other crates release
+//! effects through; everything else is pure functions of bytes, so that an auditor can run them offline.
+
+pub mod append;
+pub mod bundle;
+pub mod checkpoint;
+mod hash;
+pub mod note;
+pub mod proof;
+pub mod read;
+pub mod receipt;
+pub mod tile;
+pub mod tree;
+
+pub use append::{Journal, LeafIndex, Record, RecordError, Recorded, record};
+pub use checkpoint::Checkpoint;
+pub use hash::{HASH_BYTES, Hash, empty_root, leaf_hash, node_hash};
+pub use note::{SignedNote, VerifierKey};
+pub use read::{EntryReader, HashReader, ReadError, TileSource};
+pub use receipt::{Receipt, ReceiptKind, SealedReceipt, opens};
+pub use tile::TilePath;
+pub use tree::{Frontier, TileRow};
