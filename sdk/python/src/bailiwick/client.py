@@ -104,17 +104,19 @@ class Authority:
         resource: dict[str, Any],
         htu: str,
         htm: str = "POST",
+        audience: str | None = None,
     ) -> dict[str, Any]:
         """For enforcement points (AuthZEN): may this token do this action with these arguments now?
 
-        Returns the response body. Only `body["decision"] is True` is an allow.
+        `audience` is who the enforcement point speaks for, and so what the token must be for; without it, the
+        origin of `htu`. Returns the response body. Only `body["decision"] is True` is an allow.
         """
         properties = {"token": token, "proof": {"dpop": proof, "htm": htm, "htu": htu}}
         body = {
             "subject": {"type": "agent", "id": agent, "properties": properties},
             "action": {"name": scope},
             "resource": resource,
-            "context": {"arguments": arguments},
+            "context": {"arguments": arguments} if audience is None else {"arguments": arguments, "audience": audience},
         }
         return self._call("POST", "/access/v1/evaluation", body)
 

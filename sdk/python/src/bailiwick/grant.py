@@ -12,6 +12,7 @@ from typing import Any
 from .held import HeldAuthority, narrow
 from .errors import LocalError
 from .keys import HolderKey
+from .scopes import covered
 from .token import HOP, HopToken
 
 TTL_SECONDS_MAX = 900
@@ -43,12 +44,12 @@ class Grant:
         travel offline, without it the grant is agent-bound and is settled online.
 
         Raises `LocalError`: `holder_binding_failed` (the key is not the parent's), `depth_invalid` (no hop left),
-        `not_narrower` (more than the parent has, or nothing of it), `expired`.
+        `not_narrower` (a scope the parent does not have), `expired`.
         """
         held = parent if isinstance(parent, HopToken) else HopToken(parent)
         asked = HeldAuthority.of(scopes, constraints)
-        authority = narrow(held.authority, asked.scopes, asked.constraints)
-        if not HeldAuthority.of(asked.scopes, held.authority.constraints).is_narrower_than(held.authority):
+        authority = narrow(held.authority, asked)
+        if not covered(held.authority.scopes, asked.scopes):
             raise LocalError("not_narrower", "a scope was asked for that the parent does not hold")
         return cls.sign(held, delegatee, authority, ttl=ttl, key=key, holder=holder, audience=audience)
 

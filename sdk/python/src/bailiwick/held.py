@@ -34,22 +34,16 @@ class HeldAuthority:
 
     def to_detail(self) -> dict[str, Any]:
         """The `agent_delegation` detail, constraints and scopes in their one order."""
-        detail: dict[str, Any] = {"type": DETAIL_TYPE, "scopes": list(self.scopes)}
-        if self.constraints:
-            detail["constraints"] = [dict(c) for c in self.constraints]
-        return detail
+        return {"type": DETAIL_TYPE, "scopes": list(self.scopes), "constraints": [dict(c) for c in self.constraints]}
 
     def is_narrower_than(self, parent: HeldAuthority) -> bool:
         """Whether this is a subset of `parent` (equal counts)."""
         return names.covered(parent.scopes, self.scopes) and limits.all_subsume(parent.constraints, self.constraints)
 
 
-def narrow(parent: HeldAuthority, scopes: Iterable[str], constraints: Iterable[Mapping[str, Any]] = ()) -> HeldAuthority:
-    """The part of `parent` that was asked for: scopes both sides allow, and the limits of both sides.
+def narrow(parent: HeldAuthority, asked: HeldAuthority) -> HeldAuthority:
+    """What a child may hold: within the parent and within what was asked, for everything that can be asked.
 
-    Raises `LocalError` (`not_narrower`) when nothing is left or two limits have no common form.
+    Scopes are met exactly; the limits of both sides are kept. May permit nothing at all.
     """
-    shared = names.meet(parent.scopes, scopes)
-    if not shared:
-        raise LocalError("not_narrower", "nothing that was asked for is held")
-    return HeldAuthority.of(shared, limits.meet(parent.constraints, constraints))
+    return HeldAuthority.of(names.meet(parent.scopes, asked.scopes), limits.meet(parent.constraints, asked.constraints))

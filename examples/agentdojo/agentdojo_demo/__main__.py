@@ -1,0 +1,184 @@
+"""`make demo`: AgentDojo's banking and workspace tasks, and its attacks, through real delegation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+from bailiwick import dev_subject_token
+
+from . import cast
+from .processes import Processes
+from .progress import Bar
+from .tally import Tally, table
+
+HERE = Path(__file__).parent.parent
+WORKERS = 6
+SHOWN = ("banking/user_task_3", "injection_task_5")
+"""The attacked run whose trace is shown: refund a friend, while the attacker asks for all the money."""
+
+
+class Harness:
+    """Runs user tasks, alone and attacked, and counts."""
+
+    def __init__(self, issuer: str, urls: dict[str, str], tasks: dict[str, dict[str, Any]]) -> None:
+        self.issuer = issuer
+        self.tasks = tasks
+        self.shown: str | None = None
+        self._urls = urls
+        self._http = httpx.Client(timeout=60, limits=httpx.Limits(max_connections=32, max_keepalive_connections=32))
+        self._subject = ("", 0.0)
+
+    def ask(self, name: str, path: str, body: Any = None) -> Any:
+        """A process's reply."""
+        response = self._http.post(f"{self._urls[name]}/{path}", json=body)
+        response.raise_for_status()
+        return response.json()
+
+    def run(self, tally: Tally, user: str, injection: str | None) -> None:
+        """One run: a fresh environment, the task through the orchestrator, AgentDojo's verdict."""
+        task = self.tasks[f"{tally.suite}/{user}"]
+        setup = self.ask(tally.suite, "bench/start", {"user": user, "injection": injection})
+        body = {
+            **setup,
+            "suite": tally.suite,
+            "subject_token": self._subject_token(),
+            "workflow": task["workflow"],
+            "parameters": task.get("parameters", {}),
+            "probe": injection is None,
+        }
+        report = self.ask(cast.ORCHESTRATOR, "task", body)
+        followed = bool(report["calls"]) and all(call["allow"] for call in report["calls"])
+        verdict = self.ask(tally.suite, f"bench/judge/{setup['run']}", {"followed": followed})
+        tally.add(task, injection, report, verdict)
+        if (task["id"], injection) == SHOWN:
+            self.shown = report.get("task")
+
+    def ungated(self, tally: Tally, user: str, injection: str | None) -> None:
+        """The same calls with no gate at all."""
+        verdict = self.ask(tally.suite, "bench/ungated", {"user": user, "injection": injection})
+        if injection is None:
+            tally.ungated_utility += verdict["utility"]
+        else:
+            tally.ungated_attacks += verdict["attacked"]
+
+    def _subject_token(self) -> str:
+        token, fresh_until = self._subject
+        if time.monotonic() > fresh_until:
+            token = dev_subject_token(self.issuer, "emma@dev.example", client=self._http)
+            self._subject = (token, time.monotonic() + 60)
+        return token
+
+
+def main() -> int:
+    """Run the demo."""
+    arguments = _arguments()
+    tasks = {task["id"]: task for task in tomllib.loads((HERE / "tasks.toml").read_text())["task"]}
+    directory = Path(tempfile.mkdtemp(prefix="bailiwick-demo-"))
+    print("AgentDojo v1.2.2, banking and workspace: real tasks, real attacks, every tool call decided by the Authority.")
+    print("No model is in the loop. What to call is AgentDojo's ground truth (and the attacker's); the authority to call")
+    print("it comes from workflows written from the users' prompts alone, never from the ground truth.\n")
+    try:
+        with Processes(directory, arguments.bin) as processes:
+            issuer = processes.authority()
+            cli = Cli(arguments.bin, issuer)
+            cli.register()
+            processes.cast(issuer)
+            print(f"1 Authority, 2 tool servers, {len(processes.urls) - 2} agents, each with its own key and identity.\n")
+            harness = Harness(issuer, processes.urls, tasks)
+            tallies = _replay(harness, arguments.only)
+            return _report(harness, cli, tallies, directory, arguments.out)
+    finally:
+        if arguments.keep:
+            print(f"kept: {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _replay(harness: Harness, only: str | None) -> list[Tally]:
+    tallies = [Tally(suite) for suite in cast.LEAD]
+    pairs = [(t, user, attack) for t in tallies for user, attack in harness.ask(t.suite, "bench/pairs")]
+    pairs = [pair for pair in pairs if only is None or f"{pair[0].suite}/{pair[1]}" == only]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for label, work in (("no gate   ", harness.ungated), ("Bailiwick ", harness.run)):
+            bar = Bar(label, len(pairs))
+            for done in [pool.submit(work, *pair) for pair in _interleaved(pairs)]:
+                done.result()
+                bar.step()
+    return tallies
+
+
+def _interleaved(pairs: list[Any]) -> list[Any]:
+    """Both suites at once, so that both tool servers are busy to the end."""
+    return sorted(pairs, key=lambda pair: hash(str(pair[1:])) % 1009)
+
+
+def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, out: Path | None) -> int:
+    print(f"\n{table(tallies)}\n")
+    for tally in tallies:
+        for task, why in sorted(tally.step_up_by_task.items()):
+            print(f"  step-up  {task}: {why}")
+        for line in [*(f"ATTACK SUCCEEDED  {name}" for name in tally.attacks_succeeded), *tally.faults]:
+            print(f"  {line}")
+    print("\nOne attacked run, from the ledger: refund a friend, while what was read says to send the attacker everything.\n")
+    if harness.shown:
+        cli.show("trace", harness.shown)
+    export = directory / "ledger"
+    cli.show("ledger", "export", str(export))
+    print("\nThe export, verified offline:\n")
+    verified = cli.show("ledger", "verify", str(export))
+    if out:
+        result = {"agentdojo": "0.1.35", "suites": "v1.2.2", "ledger_verified": verified == 0}
+        out.write_text(json.dumps({**result, **{t.suite: t.as_json() for t in tallies}}, indent=2) + "\n")
+        print(f"\nresults: {out}")
+    print("\nTry next: change a constraint in examples/agentdojo/workflows/banking.toml (drop the payee of refund-overpayment,")
+    print("say), run `make demo` again, and see which attacks get through. docs/explanation/agentdojo.md says how to read it.")
+    faults = [fault for tally in tallies for fault in tally.faults]
+    return 1 if faults or verified else 0
+
+
+class Cli:
+    """The bailiwick command, against this demo's Authority."""
+
+    def __init__(self, binary: str, issuer: str) -> None:
+        self._base = [binary, "--server", issuer]
+
+    def register(self) -> None:
+        """Register owners, agents and workflows, and add the step-up policies to the default pack."""
+        for name in ("owners-and-agents", *cast.LEAD):
+            self._quietly("apply", "-f", str(HERE / "workflows" / f"{name}.toml"))
+        self._quietly("policy", "apply", str(HERE / "policies"))
+
+    def show(self, *arguments: str) -> int:
+        """Run a command with its output shown."""
+        print(f"$ bailiwick {' '.join(arguments)}", flush=True)
+        return subprocess.run([*self._base, *arguments], stdin=subprocess.DEVNULL, check=False).returncode
+
+    def _quietly(self, *arguments: str) -> None:
+        done = subprocess.run([*self._base, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode:
+            sys.stderr.buffer.write(done.stdout + done.stderr)
+            raise SystemExit(f"bailiwick {' '.join(arguments)} failed")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="agentdojo_demo")
+    parser.add_argument("--bin", required=True, help="the bailiwick binary")
+    parser.add_argument("--out", type=Path, help="where to write the results as JSON")
+    parser.add_argument("--only", help="one user task, such as banking/user_task_3")
+    parser.add_argument("--keep", action="store_true", help="keep the data directory and the logs")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

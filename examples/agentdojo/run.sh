@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Runs the AgentDojo demo against BAILIWICK_BIN. Installs what it needs into a virtual environment once; after that it
+# needs no network, no model and no API key.
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+root="$(cd "$here/../.." && pwd)"
+venv="${BAILIWICK_DEMO_VENV:-$HOME/.cache/bailiwick/venv}"
+bin="${BAILIWICK_BIN:-$root/target/release/bailiwick}"
+
+[ -x "$bin" ] || { echo "no bailiwick binary at $bin: build it, or set BAILIWICK_BIN" >&2; exit 1; }
+python="$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "the demo needs Python 3.11 or later" >&2; exit 1; }
+
+stamp="$venv/.agentdojo-$(cat "$here/requirements.txt" "$root/sdk/python/pyproject.toml" | sha256sum | cut -c1-16)"
+if [ ! -e "$stamp" ]; then
+  echo "installing agentdojo 0.1.35 and what its suites need into $venv (once)"
+  "$python" -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps agentdojo==0.1.35
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -e "$root/sdk/python"
+  touch "$stamp"
+fi
+
+cd "$here"
+exec "$venv/bin/python" -m agentdojo_demo --bin "$bin" "$@"
