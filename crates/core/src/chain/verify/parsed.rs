@@ -1,0 +1,239 @@
+//! One presented token taken apart: a settled token or a grant, by which key its header names.
+
+use crate::chain::steps::{Commitment, Link, MaxDepth};
+use crate::claims;
+use crate::crypto::VerifyingKey;
+use crate::error::VerifyError;
+use crate::grant::GrantClaims;
+use crate::hash::Sha256Hash;
+use crate::ids::{TaskId, TenantId, WorkflowId};
+use crate::jws::{Jws, JwsError};
+use crate::token::{Actor, Header, HolderBinding, HopClaims, HopFacts, RawJwk, claims_fault};
+
+use super::IssuerKeys;
+
+pub(super) enum Parsed<'a> {
+    Settled(ParsedHop<'a>),
+    Grant(ParsedGrant<'a>),
+}
+
+pub(super) struct ParsedHop<'a> {
+    signing_input: &'a str,
+    signature: Vec<u8>,
+    alg: String,
+    kid: String,
+    pub(super) signing_hash: Sha256Hash,
+    pub(super) claims: HopClaims,
+}
+
+pub(super) struct ParsedGrant<'a> {
+    signing_input: &'a str,
+    signature: Vec<u8>,
+    alg: String,
+    pub(super) key: VerifyingKey,
+    pub(super) signing_hash: Sha256Hash,
+    pub(super) claims: GrantClaims,
+}
+
+pub(super) fn framing(error: JwsError, hop: usize) -> VerifyError {
+    match error {
+        JwsError::Framing => VerifyError::malformed(hop, error.to_string()),
+        JwsError::Json(fault) => VerifyError::Json { hop, fault },
+    }
+}
+
+impl<'a> Parsed<'a> {
+    pub(super) fn read(compact: &'a str, hop: usize) -> Result<Self, VerifyError> {
+        let jws = Jws::parse(compact).map_err(|error| framing(error, hop))?;
+        let header: Header<'_> =
+            serde_json::from_slice(&jws.header).map_err(|e| claims_fault(hop, &e))?;
+        if header.typ != claims::TYP || header.c14n != claims::C14N {
+            return Err(VerifyError::malformed(hop, "header typ or c14n is another"));
+        }
+        let alg = header.alg.into_owned();
+        let signing_hash = jws.signing_hash();
+        match (header.kid, header.jwk) {
+            (Some(kid), None) => Ok(Self::Settled(ParsedHop {
+                claims: HopClaims::from_payload(&jws.payload, hop)?,
+                signing_input: jws.signing_input,
+                signature: jws.signature,
+                alg,
+                kid: kid.into_owned(),
+                signing_hash,
+            })),
+            (None, Some(jwk)) => Ok(Self::Grant(ParsedGrant {
+                claims: GrantClaims::from_payload(&jws.payload, hop)?,
+                signing_input: jws.signing_input,
+                signature: jws.signature,
+                alg,
+                key: embedded_key(&jwk, hop)?,
+                signing_hash,
+            })),
+            _ => Err(VerifyError::malformed(hop, "header must have exactly one of kid and jwk")),
+        }
+    }
+}
+
+fn embedded_key(jwk: &RawJwk<'_>, hop: usize) -> Result<VerifyingKey, VerifyError> {
+    VerifyingKey::from_coordinates(&jwk.kty, &jwk.crv, &jwk.x, jwk.y.as_deref())
+        .map_err(|error| VerifyError::malformed(hop, error.to_string()))
+}
+
+/// The key decides the algorithm; a header that names another is not what the key signed.
+fn check(
+    key: &VerifyingKey,
+    alg: &str,
+    signing_input: &str,
+    signature: &[u8],
+    hop: usize,
+) -> Result<(), VerifyError> {
+    if alg != key.algorithm().name() {
+        return Err(VerifyError::SignatureInvalid { hop });
+    }
+    key.verify(signing_input.as_bytes(), signature)
+        .map_err(|_| VerifyError::SignatureInvalid { hop })
+}
+
+impl ParsedHop<'_> {
+    pub(super) fn check_signature(&self, keys: &IssuerKeys, hop: usize) -> Result<(), VerifyError> {
+        if !keys.trusts(&self.claims.iss) {
+            return Err(VerifyError::IssuerUntrusted { hop });
+        }
+        let key = keys.get(&self.claims.iss, &self.kid);
+        let key = key.ok_or(VerifyError::SignatureInvalid { hop })?;
+        check(key, &self.alg, self.signing_input, &self.signature, hop)?;
+        if self.claims.del_depth > 0 && self.claims.par_hash.is_none() {
+            return Err(VerifyError::ParHashMismatch { hop });
+        }
+        Ok(())
+    }
+
+    pub(super) fn link(&self) -> Link<'_> {
+        link(&self.claims, self.signing_hash)
+    }
+}
+
+/// What the chain steps compare of settled claims.
+#[expect(clippy::cast_precision_loss, reason = "seconds are safe integers")]
+pub(super) fn link(claims: &HopClaims, signing_hash: Sha256Hash) -> Link<'_> {
+    Link {
+        signing_hash,
+        commitment: claims.par_hash.map_or(Commitment::Absent, Commitment::Hash),
+        depth: Some(claims.del_depth.into()),
+        max_depth: MaxDepth::Tokens(claims.del_max_depth.into()),
+        subject: claims.sub.as_str(),
+        authority: &claims.authority,
+        expires: claims.exp as f64,
+        not_before: None,
+    }
+}
+
+impl<'a> ParsedGrant<'a> {
+    pub(super) fn read(compact: &'a str, hop: usize) -> Result<Self, VerifyError> {
+        match Parsed::read(compact, hop)? {
+            Parsed::Grant(grant) => Ok(grant),
+            Parsed::Settled(_) => Err(VerifyError::malformed(hop, "a settled token is no grant")),
+        }
+    }
+
+    /// The signer is the holder of the parent, and signed this.
+    pub(super) fn check_signature(
+        &self,
+        parent: &HopClaims,
+        hop: usize,
+    ) -> Result<(), VerifyError> {
+        let failed = |what| Err(VerifyError::HolderBindingFailed { hop, what });
+        match parent.cnf {
+            HolderBinding::Jkt(jkt) if jkt == self.key.thumbprint() => {}
+            HolderBinding::Jkt(_) => return failed("not signed by the holder of its parent"),
+            HolderBinding::X5tS256(_) => return failed("its parent is bound to a certificate"),
+        }
+        if self.claims.iss != parent.client_id {
+            return failed("iss is not the agent its parent names");
+        }
+        check(&self.key, &self.alg, self.signing_input, &self.signature, hop)
+    }
+
+    pub(super) fn check_task(&self, parent: &HopClaims, hop: usize) -> Result<(), VerifyError> {
+        let facts = &self.claims.hop;
+        same_task(parent, self.claims.txn, &facts.workflow, &facts.env, hop)?;
+        same_tenant(parent, &facts.tenant, hop)
+    }
+
+    /// The claims its settled form would have, without decision, policy and status.
+    pub(super) fn as_hop(&self, parent: &HopClaims, hop: usize) -> Result<HopClaims, VerifyError> {
+        let claims = &self.claims;
+        let what = "an agent-bound grant can only be settled online";
+        let cnf = claims.cnf.ok_or(VerifyError::HolderBindingFailed { hop, what })?;
+        let mut lineage = parent.hop.lineage.clone();
+        lineage.push(parent.jti);
+        Ok(HopClaims {
+            iss: claims.iss.to_string(),
+            sub: claims.sub.clone(),
+            aud: claims.aud.clone(),
+            client_id: claims.client_id.clone(),
+            iat: claims.iat,
+            exp: claims.exp,
+            jti: claims.jti,
+            cnf,
+            authority: claims.authority.clone(),
+            del_depth: claims.del_depth,
+            del_max_depth: claims.del_max_depth,
+            par_hash: Some(claims.par_hash),
+            act: parent
+                .act
+                .extended(Actor { iss: claims.iss.to_string(), sub: claims.client_id.clone() }),
+            txn: claims.txn,
+            status: None,
+            hop: HopFacts {
+                purpose: parent.hop.purpose.clone(),
+                workflow: claims.hop.workflow.clone(),
+                tenant: claims.hop.tenant.clone(),
+                env: claims.hop.env.clone(),
+                decision: None,
+                policy: None,
+                grant: None,
+                lineage,
+                ask: None,
+            },
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds are safe integers")]
+    pub(super) fn link(&self) -> Link<'_> {
+        Link {
+            signing_hash: self.signing_hash,
+            commitment: Commitment::Hash(self.claims.par_hash),
+            depth: Some(self.claims.del_depth.into()),
+            max_depth: MaxDepth::Tokens(self.claims.del_max_depth.into()),
+            subject: self.claims.sub.as_str(),
+            authority: &self.claims.authority,
+            expires: self.claims.exp as f64,
+            not_before: None,
+        }
+    }
+}
+
+pub(super) fn same_task(
+    parent: &HopClaims,
+    txn: TaskId,
+    workflow: &WorkflowId,
+    env: &str,
+    hop: usize,
+) -> Result<(), VerifyError> {
+    if parent.txn != txn || parent.hop.workflow != *workflow || parent.hop.env != env {
+        return Err(VerifyError::TaskMismatch { hop });
+    }
+    Ok(())
+}
+
+pub(super) fn same_tenant(
+    parent: &HopClaims,
+    tenant: &TenantId,
+    hop: usize,
+) -> Result<(), VerifyError> {
+    if parent.hop.tenant != *tenant {
+        return Err(VerifyError::TenantMismatch { hop });
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The grant: a hop signed by the delegator's own key, an ADC child token in delegator-bound form.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::authority::HeldAuthority;
+use crate::claims;
+use crate::crypto::VerifyingKey;
+use crate::error::VerifyError;
+use crate::hash::Sha256Hash;
+use crate::ids::{AgentId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
+use crate::limits::URI_BYTES_MAX;
+use crate::token::{
+    HolderBinding, RawBinding, RawDetail, UnsignedToken, check_life, check_purpose, check_text,
+    claims_fault, depths, present,
+};
+
+/// What a grant says in the claim that is ours: the task's facts, equal to the parent's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantFacts {
+    /// What the delegatee is to do; may be narrower than the task's purpose, grants nothing.
+    pub purpose: String,
+    /// The task's workflow.
+    pub workflow: WorkflowId,
+    /// The task's tenant.
+    pub tenant: TenantId,
+    /// The task's environment.
+    pub env: String,
+}
+
+/// The claims of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantClaims {
+    /// The delegator: the parent's `client_id`.
+    pub iss: AgentId,
+    /// Who started the task; the parent's `sub`.
+    pub sub: SubjectId,
+    /// The one audience.
+    pub aud: String,
+    /// The delegatee.
+    pub client_id: AgentId,
+    /// Issued at, seconds.
+    pub iat: i64,
+    /// Expires at, seconds; never later than the parent's.
+    pub exp: i64,
+    /// The grant's id.
+    pub jti: TokenId,
+    /// The delegatee's key (*key-bound*); `None` is *agent-bound* and settles online only.
+    pub cnf: Option<HolderBinding>,
+    /// What is handed on.
+    pub authority: HeldAuthority,
+    /// The parent's depth and one.
+    pub del_depth: u8,
+    /// Tokens the chain may have; at most the parent's.
+    pub del_max_depth: u8,
+    /// The parent's signing hash.
+    pub par_hash: Sha256Hash,
+    /// The task.
+    pub txn: TaskId,
+    /// Our claim.
+    pub hop: GrantFacts,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFacts {
+    v: u64,
+    purpose: String,
+    workflow: WorkflowId,
+    tenant: TenantId,
+    env: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGrant<'a> {
+    iss: AgentId,
+    sub: SubjectId,
+    aud: String,
+    client_id: AgentId,
+    iat: i64,
+    exp: i64,
+    jti: TokenId,
+    #[serde(default, deserialize_with = "present")]
+    cnf: Option<RawBinding>,
+    #[serde(borrow)]
+    scope: Cow<'a, str>,
+    #[serde(borrow)]
+    authorization_details: (RawDetail<'a>,),
+    del_depth: u64,
+    del_max_depth: u64,
+    par_hash: Sha256Hash,
+    txn: TaskId,
+    #[serde(rename = "urn:bailiwick:hop")]
+    hop: RawFacts,
+}
+
+impl GrantClaims {
+    /// The payload as a JSON tree.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut payload = json!({
+            claims::ISS: self.iss,
+            claims::SUB: self.sub,
+            claims::AUD: self.aud,
+            claims::CLIENT_ID: self.client_id,
+            claims::IAT: self.iat,
+            claims::EXP: self.exp,
+            claims::JTI: self.jti,
+            claims::SCOPE: self.authority.scopes.to_string(),
+            claims::AUTHORIZATION_DETAILS: [self.authority.to_detail()],
+            claims::DEL_DEPTH: self.del_depth,
+            claims::DEL_MAX_DEPTH: self.del_max_depth,
+            claims::PAR_HASH: self.par_hash,
+            claims::TXN: self.txn,
+            claims::HOP: {
+                "v": claims::VERSION,
+                "purpose": self.hop.purpose,
+                "workflow": self.hop.workflow,
+                "tenant": self.hop.tenant,
+                "env": self.hop.env,
+            },
+        });
+        if let (Value::Object(members), Some(cnf)) = (&mut payload, &self.cnf) {
+            members.insert(claims::CNF.into(), json!(cnf));
+        }
+        payload
+    }
+
+    /// Reads a payload that is already known to be canonical. `hop` is its place, for errors.
+    pub(crate) fn from_payload(payload: &[u8], hop: usize) -> Result<Self, VerifyError> {
+        let raw: RawGrant<'_> =
+            serde_json::from_slice(payload).map_err(|e| claims_fault(hop, &e))?;
+        if raw.hop.v != claims::VERSION {
+            return Err(VerifyError::malformed(hop, "hop claim of another version"));
+        }
+        let cnf = raw.cnf.map(RawBinding::binding).transpose();
+        let (detail,) = raw.authorization_details;
+        let (del_depth, del_max_depth) = depths(raw.del_depth, raw.del_max_depth, hop)?;
+        let claims = Self {
+            iss: raw.iss,
+            sub: raw.sub,
+            aud: raw.aud,
+            client_id: raw.client_id,
+            iat: raw.iat,
+            exp: raw.exp,
+            jti: raw.jti,
+            cnf: cnf.map_err(|what| VerifyError::malformed(hop, what))?,
+            authority: detail.authority(&raw.scope, hop)?,
+            del_depth,
+            del_max_depth,
+            par_hash: raw.par_hash,
+            txn: raw.txn,
+            hop: GrantFacts {
+                purpose: raw.hop.purpose,
+                workflow: raw.hop.workflow,
+                tenant: raw.hop.tenant,
+                env: raw.hop.env,
+            },
+        };
+        claims.check(hop)?;
+        Ok(claims)
+    }
+
+    /// Every rule that one grant can satisfy or break by itself.
+    fn check(&self, hop: usize) -> Result<(), VerifyError> {
+        check_text(&self.aud, URI_BYTES_MAX, "aud", hop)?;
+        check_text(&self.hop.env, 64, "env", hop)?;
+        check_purpose(&self.hop.purpose, hop)?;
+        check_life(self.iat, self.exp, hop)?;
+        depths(self.del_depth.into(), self.del_max_depth.into(), hop)?;
+        if self.del_depth == 0 {
+            return Err(VerifyError::DepthInvalid { hop, what: "a grant cannot be a root" });
+        }
+        Ok(())
+    }
+}
+
+impl UnsignedToken {
+    /// The bytes of a grant, to be signed by the delegator's key, which travels in the header.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when a verifier would refuse the claims whatever the signature.
+    pub fn grant(claims: &GrantClaims, delegator: &VerifyingKey) -> Result<Self, VerifyError> {
+        claims.check(0)?;
+        let header = json!({
+            "alg": delegator.algorithm().name(),
+            "c14n": claims::C14N,
+            "jwk": delegator.to_jwk(),
+            "typ": claims::TYP,
+        });
+        Self::from_parts(&header, &claims.to_json())
+    }
+}

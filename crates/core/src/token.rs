@@ -1,0 +1,307 @@
+//! The settled hop token: its claims as types, and the signing seam.
+
+mod raw;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::authority::HeldAuthority;
+use crate::claims;
+use crate::crypto::{Algorithm, Thumbprint, sha256};
+use crate::error::VerifyError;
+use crate::hash::Sha256Hash;
+use crate::ids::{AgentId, DecisionId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
+use crate::jcs::{JcsError, canonicalize_value};
+use crate::jws;
+
+pub(crate) use raw::{
+    Header, RawBinding, RawDetail, RawJwk, check_life, check_purpose, check_text, claims_fault,
+    depths, present,
+};
+
+/// The key a token is bound to (RFC 7800 `cnf`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HolderBinding {
+    /// DPoP: the RFC 7638 thumbprint of the holder's key (RFC 9449).
+    Jkt(Thumbprint),
+    /// Mutual TLS: SHA-256 of the holder's DER certificate (RFC 8705).
+    X5tS256(Sha256Hash),
+}
+
+impl HolderBinding {
+    /// The `cnf` object.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Jkt(thumbprint) => json!({ claims::JKT: thumbprint }),
+            Self::X5tS256(hash) => json!({ claims::X5T_S256: hash }),
+        }
+    }
+
+    /// The DPoP thumbprint, unless the binding is to a certificate.
+    #[must_use]
+    pub fn jkt(&self) -> Option<Thumbprint> {
+        match self {
+            Self::Jkt(thumbprint) => Some(*thumbprint),
+            Self::X5tS256(_) => None,
+        }
+    }
+}
+
+impl serde::Serialize for HolderBinding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for HolderBinding {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        raw::RawBinding::deserialize(deserializer)?.binding().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One agent of the chain and the issuer that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Who vouches for the identity.
+    pub iss: String,
+    /// The agent.
+    pub sub: AgentId,
+}
+
+/// The agents of a chain, the acting one first, the root's last (RFC 8693 `act`, flattened).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActChain(pub Vec<Actor>);
+
+impl ActChain {
+    /// The chain after `actor` takes over.
+    #[must_use]
+    pub fn extended(&self, actor: Actor) -> Self {
+        let mut actors = Vec::with_capacity(self.0.len() + 1);
+        actors.push(actor);
+        actors.extend(self.0.iter().cloned());
+        Self(actors)
+    }
+
+    /// The nested `act` object; null for no actors.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        self.0.iter().rev().fold(Value::Null, |inner, actor| match inner {
+            Value::Null => json!({ "iss": actor.iss, "sub": actor.sub }),
+            inner => json!({ "iss": actor.iss, "sub": actor.sub, "act": inner }),
+        })
+    }
+}
+
+/// Where a token's revocation status is published (Token Status List).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusRef {
+    /// The index in the list.
+    pub idx: u64,
+    /// The list.
+    pub uri: String,
+}
+
+/// The claim that is ours: what the hop is for, who decided, what it descends from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopFacts {
+    /// Stated purpose of the task.
+    pub purpose: String,
+    /// The task's workflow.
+    pub workflow: WorkflowId,
+    /// The task's tenant.
+    pub tenant: TenantId,
+    /// The task's environment.
+    pub env: String,
+    /// The decision that allowed the hop.
+    pub decision: Option<DecisionId>,
+    /// Hash of the policy set that decided, `sha-256:…`.
+    pub policy: Option<String>,
+    /// Hash of the delegator's grant, written `sha-256:…`.
+    pub grant: Option<Sha256Hash>,
+    /// The `jti` of every ancestor, root first; renewals add the token they replace.
+    pub lineage: Vec<TokenId>,
+    /// The self-service part of the authority; outside it, inside the ceiling, an approver is asked.
+    pub ask: Option<Value>,
+}
+
+/// The claims of a settled hop token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopClaims {
+    /// The Authority that signed it.
+    pub iss: String,
+    /// Who started the task.
+    pub sub: SubjectId,
+    /// The one audience.
+    pub aud: String,
+    /// The agent acting at this hop.
+    pub client_id: AgentId,
+    /// Issued at, seconds.
+    pub iat: i64,
+    /// Expires at, seconds; not valid from this second on.
+    pub exp: i64,
+    /// The token's id.
+    pub jti: TokenId,
+    /// The holder's key.
+    pub cnf: HolderBinding,
+    /// What it permits.
+    pub authority: HeldAuthority,
+    /// Depth; the root is 0.
+    pub del_depth: u8,
+    /// Tokens the chain may have.
+    pub del_max_depth: u8,
+    /// The parent's signing hash; none on the root.
+    pub par_hash: Option<Sha256Hash>,
+    /// The agents, this hop's first.
+    pub act: ActChain,
+    /// The task.
+    pub txn: TaskId,
+    /// Where its status is published.
+    pub status: Option<StatusRef>,
+    /// Our claim.
+    pub hop: HopFacts,
+}
+
+impl HopClaims {
+    /// The payload as a JSON tree.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut payload = json!({
+            claims::ISS: self.iss,
+            claims::SUB: self.sub,
+            claims::AUD: self.aud,
+            claims::CLIENT_ID: self.client_id,
+            claims::IAT: self.iat,
+            claims::EXP: self.exp,
+            claims::JTI: self.jti,
+            claims::CNF: self.cnf,
+            claims::SCOPE: self.authority.scopes.to_string(),
+            claims::AUTHORIZATION_DETAILS: [self.authority.to_detail()],
+            claims::DEL_DEPTH: self.del_depth,
+            claims::DEL_MAX_DEPTH: self.del_max_depth,
+            claims::ACT: self.act.to_json(),
+            claims::TXN: self.txn,
+            claims::HOP: self.hop.to_json(),
+        });
+        if let Value::Object(members) = &mut payload {
+            if let Some(par_hash) = &self.par_hash {
+                members.insert(claims::PAR_HASH.into(), json!(par_hash));
+            }
+            if let Some(status) = &self.status {
+                let list = json!({ "status_list": { "idx": status.idx, "uri": status.uri } });
+                members.insert(claims::STATUS.into(), list);
+            }
+        }
+        payload
+    }
+
+    /// Reads a payload that is already known to be canonical. `hop` is its place, for errors.
+    pub(crate) fn from_payload(payload: &[u8], hop: usize) -> Result<Self, VerifyError> {
+        raw::read_hop(payload, hop)
+    }
+
+    /// Every rule that one token can satisfy or break by itself.
+    pub(crate) fn check(&self, hop: usize) -> Result<(), VerifyError> {
+        raw::check_hop(self, hop)
+    }
+}
+
+impl HopFacts {
+    fn to_json(&self) -> Value {
+        let mut facts = json!({
+            "v": claims::VERSION,
+            "purpose": self.purpose,
+            "workflow": self.workflow,
+            "tenant": self.tenant,
+            "env": self.env,
+            "lineage": self.lineage,
+        });
+        if let Value::Object(members) = &mut facts {
+            let mut put = |name: &str, value: Option<Value>| {
+                value.map(|value| members.insert(name.to_owned(), value))
+            };
+            put("decision", self.decision.map(|id| json!(id)));
+            put("policy", self.policy.as_ref().map(|hash| json!(hash)));
+            put("grant", self.grant.map(|hash| json!(hash.named())));
+            put("ask", self.ask.clone());
+        }
+        facts
+    }
+}
+
+/// A token's bytes before the signature. The signer may be anywhere.
+#[derive(Clone, Debug)]
+pub struct UnsignedToken {
+    signing_input: String,
+}
+
+/// A signed compact token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedToken {
+    /// The compact JWS.
+    pub compact: String,
+    /// SHA-256 of the signing input: what a child's `par_hash` commits to.
+    pub signing_hash: Sha256Hash,
+}
+
+impl fmt::Debug for SignedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignedToken({})", self.signing_hash)
+    }
+}
+
+impl UnsignedToken {
+    /// The bytes of a settled hop token, to be signed by the issuer's key `kid`.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when a verifier would refuse the claims whatever the signature.
+    pub fn settled(
+        claims: &HopClaims,
+        kid: &str,
+        algorithm: Algorithm,
+    ) -> Result<Self, VerifyError> {
+        claims.check(0)?;
+        check_text(kid, crate::limits::KID_BYTES_MAX, "kid", 0)?;
+        let header = json!({
+            "alg": algorithm.name(), "c14n": claims::C14N, "kid": kid, "typ": claims::TYP,
+        });
+        Self::from_parts(&header, &claims.to_json())
+    }
+
+    pub(crate) fn from_parts(header: &Value, payload: &Value) -> Result<Self, VerifyError> {
+        let bytes = |value| {
+            canonicalize_value(value).map_err(|fault: JcsError| VerifyError::Json { hop: 0, fault })
+        };
+        let signing_input = jws::signing_input(&bytes(header)?, &bytes(payload)?);
+        // 88: a dot and the base64url of a 64-byte signature, rounded up.
+        if signing_input.len() + 88 > crate::limits::TOKEN_BYTES_MAX {
+            return Err(VerifyError::malformed(0, "token is larger than allowed"));
+        }
+        Ok(Self { signing_input })
+    }
+
+    /// The bytes to sign.
+    #[must_use]
+    pub fn signing_input(&self) -> &[u8] {
+        self.signing_input.as_bytes()
+    }
+
+    /// SHA-256 of the bytes to sign.
+    #[must_use]
+    pub fn signing_hash(&self) -> Sha256Hash {
+        sha256(self.signing_input())
+    }
+
+    /// The token, given the signature of [`UnsignedToken::signing_input`].
+    #[must_use]
+    pub fn attach(self, signature: &[u8]) -> SignedToken {
+        let signing_hash = self.signing_hash();
+        let mut compact = self.signing_input;
+        compact.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut compact);
+        SignedToken { compact, signing_hash }
+    }
+}
