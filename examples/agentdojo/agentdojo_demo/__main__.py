@@ -23,6 +23,7 @@ from .progress import Bar
 from .tally import Tally, table
 
 HERE = Path(__file__).parent.parent
+DEFAULT_PACK = HERE.parent.parent / "crates" / "policy" / "src" / "pack" / "default.cedar"
 WORKERS = 6
 SHOWN = ("banking/user_task_3", "injection_task_5")
 """The attacked run whose trace is shown: refund a friend, while the attacker asks for all the money."""
@@ -92,7 +93,7 @@ def main() -> int:
         with Processes(directory, arguments.bin) as processes:
             issuer = processes.authority()
             cli = Cli(arguments.bin, issuer)
-            cli.register()
+            cli.register(directory, arguments.scopes_only)
             processes.cast(issuer)
             print(f"1 Authority, 2 tool servers, {len(processes.urls) - 2} agents, each with its own key and identity.\n")
             harness = Harness(issuer, processes.urls, tasks)
@@ -153,11 +154,18 @@ class Cli:
     def __init__(self, binary: str, issuer: str) -> None:
         self._base = [binary, "--server", issuer]
 
-    def register(self) -> None:
-        """Register owners, agents and workflows, and add the step-up policies to the default pack."""
+    def register(self, directory: Path, scopes_only: bool) -> None:
+        """Register owners, agents and workflows, and add the step-up policies to the default pack.
+
+        With `scopes_only`, workflows lose every constraint and no policy is added: what tool names alone would do.
+        """
         for name in ("owners-and-agents", *cast.LEAD):
-            self._quietly("apply", "-f", str(HERE / "workflows" / f"{name}.toml"))
-        self._quietly("policy", "apply", str(HERE / "policies"))
+            documents = HERE / "workflows" / f"{name}.toml"
+            if scopes_only:
+                documents = _without_constraints(documents, directory)
+            self._quietly("apply", "-f", str(documents))
+        if not scopes_only:
+            self._quietly("policy", "apply", "-f", str(DEFAULT_PACK), str(HERE / "policies"))
 
     def show(self, *arguments: str) -> int:
         """Run a command with its output shown."""
@@ -171,11 +179,21 @@ class Cli:
             raise SystemExit(f"bailiwick {' '.join(arguments)} failed")
 
 
+def _without_constraints(documents: Path, directory: Path) -> Path:
+    content = tomllib.loads(documents.read_text())
+    for workflow in content.get("workflow", []):
+        workflow["authority"]["constraints"] = []
+    plain = directory / f"{documents.stem}.json"
+    plain.write_text(json.dumps(content))
+    return plain
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="agentdojo_demo")
     parser.add_argument("--bin", required=True, help="the bailiwick binary")
     parser.add_argument("--out", type=Path, help="where to write the results as JSON")
     parser.add_argument("--only", help="one user task, such as banking/user_task_3")
+    parser.add_argument("--scopes-only", action="store_true", help="a control: tool names alone, no constraint, no step-up")
     parser.add_argument("--keep", action="store_true", help="keep the data directory and the logs")
     return parser.parse_args()
 
