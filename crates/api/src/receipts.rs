@@ -3,7 +3,7 @@
 use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// `GET /v1/receipts/{index}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -26,10 +26,29 @@ pub struct ReceiptView {
     /// Whether the payload was erased.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
-    /// Sibling hashes from leaf to root, base64url (RFC 6962 §2.1.1).
+    /// Sibling hashes from leaf to root, standard base64 (RFC 6962 §2.1.1).
     pub inclusion_proof: Vec<String>,
     /// The size of the tree that the proof is for.
     pub tree_size: u64,
     /// The signed checkpoint of that size (C2SP signed note).
     pub checkpoint: String,
+}
+
+/// Query of `GET /v1/receipts`: a range of leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LeafRange {
+    /// The first leaf.
+    #[serde(default)]
+    pub start: u64,
+    /// How many leaves at most; 1 to 1000.
+    pub count: u64,
+}
+
+/// `GET /v1/receipts`: openings of a range of leaves, as lines of an export's `receipts.jsonl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptLines {
+    /// One line a leaf, in order; fewer than asked for at the end of the ledger.
+    pub lines: Vec<String>,
 }
