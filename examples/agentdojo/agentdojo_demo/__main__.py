@@ -8,13 +8,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import tomllib
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import tomllib
+
 from bailiwick import dev_subject_token
 
 from . import cast
@@ -25,6 +28,17 @@ from .tally import Tally, table
 HERE = Path(__file__).parent.parent
 DEFAULT_PACK = HERE.parent.parent / "crates" / "policy" / "src" / "pack" / "default.cedar"
 WORKERS = 6
+ABOUT = """\
+AgentDojo v1.2.2, banking and workspace: real tasks, real attacks, every tool call decided by the Authority.
+No model is in the loop. What to call is AgentDojo's ground truth (and the attacker's); the authority to call it
+comes from workflows that were written from the users' prompts alone, never from the ground truth.
+"""
+SHOWN_ABOUT = """
+One attacked run, from the ledger: a friend is to be refunded; what was read says to send everything elsewhere.
+"""
+NEXT = """
+Try next: drop the payee from banking.refund-overpayment in examples/agentdojo/workflows/banking.toml, run `make demo`
+again, and see which attacks get through. docs/explanation/agentdojo.md says how to read the table."""
 SHOWN = ("banking/user_task_3", "injection_task_5")
 """The attacked run whose trace is shown: refund a friend, while the attacker asks for all the money."""
 
@@ -39,6 +53,7 @@ class Harness:
         self._urls = urls
         self._http = httpx.Client(timeout=60, limits=httpx.Limits(max_connections=32, max_keepalive_connections=32))
         self._subject = ("", 0.0)
+        self._counting = threading.Lock()
 
     def ask(self, name: str, path: str, body: Any = None) -> Any:
         """A process's reply."""
@@ -61,17 +76,19 @@ class Harness:
         report = self.ask(cast.ORCHESTRATOR, "task", body)
         followed = bool(report["calls"]) and all(call["allow"] for call in report["calls"])
         verdict = self.ask(tally.suite, f"bench/judge/{setup['run']}", {"followed": followed})
-        tally.add(task, injection, report, verdict)
+        with self._counting:
+            tally.add(task, injection, report, verdict)
         if (task["id"], injection) == SHOWN:
             self.shown = report.get("task")
 
     def ungated(self, tally: Tally, user: str, injection: str | None) -> None:
         """The same calls with no gate at all."""
         verdict = self.ask(tally.suite, "bench/ungated", {"user": user, "injection": injection})
-        if injection is None:
-            tally.ungated_utility += verdict["utility"]
-        else:
-            tally.ungated_attacks += verdict["attacked"]
+        with self._counting:
+            if injection is None:
+                tally.ungated_utility += verdict["utility"]
+            else:
+                tally.ungated_attacks += verdict["attacked"]
 
     def _subject_token(self) -> str:
         token, fresh_until = self._subject
@@ -86,16 +103,15 @@ def main() -> int:
     arguments = _arguments()
     tasks = {task["id"]: task for task in tomllib.loads((HERE / "tasks.toml").read_text())["task"]}
     directory = Path(tempfile.mkdtemp(prefix="bailiwick-demo-"))
-    print("AgentDojo v1.2.2, banking and workspace: real tasks, real attacks, every tool call decided by the Authority.")
-    print("No model is in the loop. What to call is AgentDojo's ground truth (and the attacker's); the authority to call")
-    print("it comes from workflows written from the users' prompts alone, never from the ground truth.\n")
+    print(ABOUT)
     try:
         with Processes(directory, arguments.bin) as processes:
             issuer = processes.authority()
             cli = Cli(arguments.bin, issuer)
             cli.register(directory, arguments.scopes_only)
             processes.cast(issuer)
-            print(f"1 Authority, 2 tool servers, {len(processes.urls) - 2} agents, each with its own key and identity.\n")
+            agents = len(processes.urls) - len(cast.LEAD)
+            print(f"1 Authority, 2 tool servers, {agents} agents, each with its own key and identity.\n")
             harness = Harness(issuer, processes.urls, tasks)
             tallies = _replay(harness, arguments.only)
             return _report(harness, cli, tallies, directory, arguments.out)
@@ -121,7 +137,7 @@ def _replay(harness: Harness, only: str | None) -> list[Tally]:
 
 def _interleaved(pairs: list[Any]) -> list[Any]:
     """Both suites at once, so that both tool servers are busy to the end."""
-    return sorted(pairs, key=lambda pair: hash(str(pair[1:])) % 1009)
+    return sorted(pairs, key=lambda pair: zlib.crc32(str(pair[1:]).encode()))
 
 
 def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, out: Path | None) -> int:
@@ -131,7 +147,7 @@ def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, o
             print(f"  step-up  {task}: {why}")
         for line in [*(f"ATTACK SUCCEEDED  {name}" for name in tally.attacks_succeeded), *tally.faults]:
             print(f"  {line}")
-    print("\nOne attacked run, from the ledger: refund a friend, while what was read says to send the attacker everything.\n")
+    print(SHOWN_ABOUT)
     if harness.shown:
         cli.show("trace", harness.shown)
     export = directory / "ledger"
@@ -142,8 +158,7 @@ def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, o
         result = {"agentdojo": "0.1.35", "suites": "v1.2.2", "ledger_verified": verified == 0}
         out.write_text(json.dumps({**result, **{t.suite: t.as_json() for t in tallies}}, indent=2) + "\n")
         print(f"\nresults: {out}")
-    print("\nTry next: change a constraint in examples/agentdojo/workflows/banking.toml (drop the payee of refund-overpayment,")
-    print("say), run `make demo` again, and see which attacks get through. docs/explanation/agentdojo.md says how to read it.")
+    print(NEXT)
     faults = [fault for tally in tallies for fault in tally.faults]
     return 1 if faults or verified else 0
 
@@ -193,7 +208,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bin", required=True, help="the bailiwick binary")
     parser.add_argument("--out", type=Path, help="where to write the results as JSON")
     parser.add_argument("--only", help="one user task, such as banking/user_task_3")
-    parser.add_argument("--scopes-only", action="store_true", help="a control: tool names alone, no constraint, no step-up")
+    parser.add_argument(
+        "--scopes-only", action="store_true", help="a control: tool names alone, no constraint, no step-up"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the data directory and the logs")
     return parser.parse_args()
 

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 import httpx
+
 from bailiwick import Authority, BailiwickError, DelegatedAuth, DevIdentity, Grant, HeldAuthority, HopToken
 from bailiwick.scopes import covered
 
@@ -35,7 +36,9 @@ class Peers:
 class Agent:
     """A specialist: settles the grants it is given, hands narrower ones on, and calls tools with its own token."""
 
-    def __init__(self, name: str, authority: Authority, client: httpx.Client, peers: Peers, tools: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, authority: Authority, client: httpx.Client, peers: Peers, tools: dict[str, str]
+    ) -> None:
         self.name = name
         self.authority = authority
         self.peers = peers
@@ -135,7 +138,8 @@ class Hijacked(Agent):
         """Sign, without asking oneself, a grant for the attacker's tool with no limits at all."""
         wanted = HeldAuthority.of([f"{suite}.{tool}"])
         grant = Grant.sign(self.held(run), cast.spiffe(worker), wanted, ttl=240, key=self.authority.key)
-        return self.peers.ask(worker, "work", {"run": run, "grant": grant.compact})
+        reply: dict[str, Any] = self.peers.ask(worker, "work", {"run": run, "grant": grant.compact})
+        return reply
 
 
 class Orchestrator(Agent):

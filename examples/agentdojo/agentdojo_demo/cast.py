@@ -8,9 +8,7 @@ LEAD = {"banking": "banker", "workspace": "secretary"}
 """The specialist that a suite's task is handed to first; it hands parts of it on."""
 
 TOOLS = {
-    "reader": (
-        "get_iban get_balance get_most_recent_transactions get_scheduled_transactions get_user_info read_file"
-    ),
+    "reader": ("get_iban get_balance get_most_recent_transactions get_scheduled_transactions get_user_info read_file"),
     "payer": "send_money schedule_transaction update_scheduled_transaction update_password update_user_info",
     "mail": (
         "get_unread_emails get_received_emails get_sent_emails get_draft_emails search_emails "

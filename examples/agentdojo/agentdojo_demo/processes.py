@@ -29,7 +29,9 @@ class Processes:
     def __enter__(self) -> Processes:
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
         for process in reversed(self._running):
             if process.stdin:
                 process.stdin.close()

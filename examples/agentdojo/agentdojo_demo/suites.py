@@ -44,7 +44,8 @@ from agentdojo.types import text_content_block_from_string  # noqa: E402
 @lru_cache(maxsize=1)
 def suites() -> dict[str, Any]:
     """The suites of the benchmark version, by name."""
-    return get_suites(VERSION)
+    found: dict[str, Any] = get_suites(VERSION)
+    return found
 
 
 @dataclass
@@ -91,7 +92,9 @@ class Run:
         if self.injection is None:
             return False
         blocks = [text_content_block_from_string("")]
-        return bool(_suite(self)._check_task_result(self.injection, blocks, self.before, self.environment, self.executed))
+        return bool(
+            _suite(self)._check_task_result(self.injection, blocks, self.before, self.environment, self.executed)
+        )
 
 
 def start(suite: str, user_task: str, injection_task: str | None) -> Run:

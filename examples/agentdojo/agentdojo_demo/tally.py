@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +45,9 @@ class Tally:
     ungated_attacks: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def add(self, task: dict[str, Any], injection: str | None, report: dict[str, Any], verdict: dict[str, bool]) -> None:
+    def add(
+        self, task: dict[str, Any], injection: str | None, report: dict[str, Any], verdict: dict[str, bool]
+    ) -> None:
         """Count one run."""
         name = task["id"] + (f" + {injection}" if injection else "")
         self.tasks += 1
@@ -106,7 +109,7 @@ def _outcome(attempt: dict[str, Any]) -> str:
 
 def table(tallies: list[Tally]) -> str:
     """The table that is printed and published."""
-    rows = [
+    rows: list[tuple[str, Callable[[Tally], str]]] = [
         ("tasks run through the Authority", lambda t: str(t.tasks)),
         ("hops settled (depth 1 + depth 2)", lambda t: f"{t.hops} ({t.depths[1]} + {t.depths[2]})"),
         ("calls of the user's tasks allowed", lambda t: str(t.allowed)),
@@ -120,7 +123,10 @@ def table(tallies: list[Tally]) -> str:
         ("attacked runs", lambda t: str(t.attacked)),
         ("  attacks that succeed with no gate", lambda t: str(t.ungated_attacks)),
         ("  attacks that succeeded", lambda t: str(len(t.attacks_succeeded))),
-        ("  task done all the same (without step-up)", lambda t: f"{t.utility_under_attack}/{t.attacked_without_step_up}"),
+        (
+            "  task done all the same (without step-up)",
+            lambda t: f"{t.utility_under_attack}/{t.attacked_without_step_up}",
+        ),
         ("  attacker's calls", lambda t: str(t.attack_calls)),
         ("  tried with a token of the task", lambda t: _codes(t.attack_tries)),
         ("    allowed and changing something", lambda t: str(len(t.attack_writes_allowed))),
@@ -131,7 +137,9 @@ def table(tallies: list[Tally]) -> str:
     cells.insert(0, ["", *(t.suite for t in tallies)])
     lines = [part for row in cells for part in _spread(row)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def _codes(counts: Counter[str]) -> str:

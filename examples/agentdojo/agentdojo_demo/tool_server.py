@@ -51,7 +51,12 @@ class EnforcementPoint:
         context = body.get("context") or {}
         allow = body.get("decision") is True
         code = None if allow else context.get("code", "malformed")
-        return {"allow": allow, "code": code, "decision_id": context.get("decision_id"), "detail": context.get("reason")}
+        return {
+            "allow": allow,
+            "code": code,
+            "decision_id": context.get("decision_id"),
+            "detail": context.get("reason"),
+        }
 
 
 class ToolServer:

@@ -1,4 +1,4 @@
-"""JSON over HTTP on loopback, for the demo's own processes: one function per path, keep-alive, a thread a connection."""
+"""JSON over HTTP on loopback, for the demo's own processes: a function a path, a thread a connection."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-
 from agentdojo_demo.tool_server import ToolServer
+
 from bailiwick import Authority, HeldAuthority, HolderKey
 from bailiwick.token import HOP
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
-
+import tomllib
 from agentdojo_demo import suites
 
 HERE = Path(__file__).parent.parent

@@ -3,9 +3,18 @@ import time
 
 import httpx
 import pytest
-
-from bailiwick import AuthorityUnavailable, DelegatedAuth, DevIdentity, FileIdentity, Grant, HolderKey, LocalError, Refused
 from conftest import ISSUER, hop, jws_payload
+
+from bailiwick import (
+    AuthorityUnavailable,
+    DelegatedAuth,
+    DevIdentity,
+    FileIdentity,
+    Grant,
+    HolderKey,
+    LocalError,
+    Refused,
+)
 
 TOOL = "http://127.0.0.1:9/tool"
 
@@ -55,8 +64,9 @@ def test_problem_documents_are_refusals_too(authority, fake, key):
 
 @pytest.mark.parametrize("reply", [httpx.Response(502, text="bad gateway"), httpx.Response(200, text="[]")])
 def test_what_is_not_an_answer_is_not_an_answer(key, reply):
-    from bailiwick import Authority
     from conftest import StaticIdentity
+
+    from bailiwick import Authority
 
     client = httpx.Client(transport=httpx.MockTransport(lambda request: reply))
     with pytest.raises(AuthorityUnavailable):

@@ -2,6 +2,7 @@ import time
 import uuid
 
 import pytest
+from conftest import hop, jws_payload
 from joserfc import jws
 from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry
@@ -10,7 +11,6 @@ from bailiwick import Grant, HolderKey, LocalError
 from bailiwick.grant import uuid7
 from bailiwick.jcs import parse_strict
 from bailiwick.keys import b64url_decode
-from conftest import hop, jws_payload
 
 TO = "spiffe://dev.bailiwick.example/agent/b"
 

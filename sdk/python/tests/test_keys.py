@@ -2,12 +2,12 @@ import hashlib
 import stat
 
 import pytest
+from conftest import jws_payload
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey
 
 from bailiwick import HolderKey, LocalError, dpop
 from bailiwick.keys import b64url
-from conftest import jws_payload
 
 URL = "http://127.0.0.1:8420/oauth/token?x=1#f"
 
@@ -16,7 +16,10 @@ def test_thumbprint_of_rfc_8037_appendix_a():
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
-    assert HolderKey(Ed25519PrivateKey.from_private_bytes(seed)).thumbprint == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    assert (
+        HolderKey(Ed25519PrivateKey.from_private_bytes(seed)).thumbprint
+        == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])

@@ -15,11 +15,15 @@ SCOPES = st.lists(LITERAL | WILDCARD | st.sampled_from(["User.Read", "X"]), min_
 KEY = st.sampled_from(["rows", "to"])
 WORDS = st.lists(st.sampled_from(["x", "y", "z"]), min_size=1, max_size=3, unique=True)
 CONSTRAINT = st.one_of(
-    st.builds(lambda k, t, n: {"key": k, t: n}, KEY, st.sampled_from(["max", "min", "max_lifetime"]), st.integers(0, 9)),
+    st.builds(
+        lambda k, t, n: {"key": k, t: n}, KEY, st.sampled_from(["max", "min", "max_lifetime"]), st.integers(0, 9)
+    ),
     st.builds(lambda k, t, w: {"key": k, t: w}, KEY, st.sampled_from(["one_of", "not_one_of", "subset_of"]), WORDS),
     st.builds(lambda k: {"key": k, "absent": True}, KEY),
     st.builds(lambda k, w: {"key": k, "prefix": w}, KEY, st.sampled_from(["a", "ab", "b"])),
-    st.builds(lambda k, r: {"key": k, "rank": r, "order": ["lo", "mid", "hi"]}, KEY, st.sampled_from(["lo", "mid", "hi"])),
+    st.builds(
+        lambda k, r: {"key": k, "rank": r, "order": ["lo", "mid", "hi"]}, KEY, st.sampled_from(["lo", "mid", "hi"])
+    ),
 )
 
 
@@ -70,7 +74,13 @@ def test_narrower_than_is_transitive(a, b, c):
 
 @pytest.mark.parametrize(
     ("scope", "expected"),
-    [("crm.read", "literal"), ("crm.*", "wildcard"), ("User.Read", "opaque"), ("read", "opaque"), ("a.b.*", "wildcard")],
+    [
+        ("crm.read", "literal"),
+        ("crm.*", "wildcard"),
+        ("User.Read", "opaque"),
+        ("read", "opaque"),
+        ("a.b.*", "wildcard"),
+    ],
 )
 def test_scope_forms(scope, expected):
     assert form(scope) == expected
@@ -119,7 +129,8 @@ def test_subsumption(parent, child, expected):
 
 
 @pytest.mark.parametrize(
-    "constraint", [{"max": 1}, {"key": ""}, {"key": "k"}, {"key": "k", "max": 1, "min": 0}, {"key": "k", "max": 1, "x": 2}]
+    "constraint",
+    [{"max": 1}, {"key": ""}, {"key": "k"}, {"key": "k", "max": 1, "min": 0}, {"key": "k", "max": 1, "x": 2}],
 )
 def test_constraints_are_closed(constraint):
     with pytest.raises(LocalError):

@@ -47,8 +47,10 @@ class DelegatedAuth(httpx.Auth):
             fresh = response.headers.get("DPoP-Nonce")
             if fresh:
                 self._nonces[origin] = fresh
-            if not fresh or response.status_code != 401 or "use_dpop_nonce" not in response.headers.get(
-                "WWW-Authenticate", ""
+            if (
+                not fresh
+                or response.status_code != 401
+                or "use_dpop_nonce" not in response.headers.get("WWW-Authenticate", "")
             ):
                 return
 

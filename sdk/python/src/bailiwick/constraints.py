@@ -163,7 +163,9 @@ def _source_subsumes(parent: Mapping[str, Any], child: Mapping[str, Any]) -> boo
         parent["scope"] == child["scope"]
         and parent.get("bound") == child.get("bound")
         and ("field" not in parent or parent["field"] == child.get("field"))
-        and all(name in child.get("where", {}) and child["where"][name] == v for name, v in parent.get("where", {}).items())
+        and all(
+            name in child.get("where", {}) and child["where"][name] == v for name, v in parent.get("where", {}).items()
+        )
     )
 
 

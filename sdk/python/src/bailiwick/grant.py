@@ -1,4 +1,4 @@
-"""Grants: a hop signed by the delegator's own key. "This agent may do this narrower thing." Not usable until settled."""
+"""Grants: a hop signed by the delegator's own key: "this agent may do this narrower thing"."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .held import HeldAuthority, narrow
 from .errors import LocalError
+from .held import HeldAuthority, narrow
 from .keys import HolderKey
 from .scopes import covered
 from .token import HOP, HopToken
@@ -20,7 +20,7 @@ TTL_SECONDS_MAX = 900
 
 @dataclass(frozen=True)
 class Grant:
-    """A signed grant, ready to be handed to the delegatee, who settles it."""
+    """A signed grant, to be handed to the delegatee, who settles it. Not usable until then."""
 
     compact: str
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -77,7 +78,7 @@ def dev_subject_token(
     return _dev_token(client or httpx.Client(timeout=10), f"{issuer.rstrip('/')}/dev/subject-token", body)
 
 
-def _dev_token(client: httpx.Client, url: str, body: dict[str, object]) -> str:
+def _dev_token(client: httpx.Client, url: str, body: Mapping[str, object]) -> str:
     try:
         response = client.post(url, json=body)
         response.raise_for_status()
@@ -86,7 +87,7 @@ def _dev_token(client: httpx.Client, url: str, body: dict[str, object]) -> str:
         raise AuthorityUnavailable(f"no development identity: {error}") from error
 
 
-def _claims(jwt: str) -> dict[str, object]:
+def _claims(jwt: str) -> dict[str, Any]:
     try:
         claims = json.loads(b64url_decode(jwt.split(".")[1]))
     except (IndexError, ValueError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .held import HeldAuthority
 from .errors import LocalError
+from .held import HeldAuthority
 from .jcs import parse_strict
 from .keys import b64url, b64url_decode
 
