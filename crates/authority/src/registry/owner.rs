@@ -1,0 +1,66 @@
+//! Owners: the people and teams who answer for agents and workflows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::RegistryErrorCode;
+use super::fields::Faults;
+
+/// Whether an owner still answers for things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OwnerStatus {
+    /// Answers for what it owns.
+    Active,
+    /// Has left: nothing may be owned or reviewed by it.
+    Inactive,
+}
+
+impl std::str::FromStr for OwnerStatus {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "active" => Ok(Self::Active),
+            "inactive" => Ok(Self::Inactive),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A person or a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnerDocument {
+    /// `team:<name>` or `user:<name>`.
+    pub id: String,
+    /// Name to show.
+    pub name: String,
+    /// How to reach them.
+    pub contact: String,
+    /// Whether they still answer for things.
+    pub status: OwnerStatus,
+}
+
+impl OwnerDocument {
+    pub(super) fn read(value: &Value, faults: &mut Faults) -> Option<Self> {
+        let mut reader = faults.object(value, "", &["id", "name", "contact", "status"])?;
+        let id = reader.text("id", "`team:<name>` or `user:<name>`");
+        let name_of = id.strip_prefix("team:").or_else(|| id.strip_prefix("user:"));
+        let plain = |name: &str| !name.is_empty() && !name.chars().any(char::is_whitespace);
+        if !id.is_empty() && !name_of.is_some_and(plain) {
+            let message = "must be `team:<name>` or `user:<name>`, without spaces";
+            reader.fault(RegistryErrorCode::Value, "id", message);
+        }
+        Some(Self {
+            name: reader.text("name", "the name people know them by"),
+            contact: reader.text("contact", "an address or channel where they are reached"),
+            status: reader.word("status", &["active", "inactive"], Some(OwnerStatus::Active))?,
+            id,
+        })
+    }
+
+    /// The canonical JSON form, which is what is stored.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
