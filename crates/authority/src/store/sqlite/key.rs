@@ -1,0 +1,74 @@
+//! Lookup keys: the ids a receipt can be found by, as short binary keys.
+//!
+//! A UUID is its sixteen bytes, so that the keys of one moment lie side by side in the index. Any
+//! other text is a byte that no sixteen-byte key is confused with and half of its SHA-256.
+
+use bailiwick_core::{AgentId, TaskId, TokenId, sha256};
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+/// What a leaf is to the id that it is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// It only names the id.
+    Named = 0,
+    /// It issued a token of this task or agent.
+    IssuedFor = 1,
+    /// It issued this token.
+    Issued = 2,
+}
+
+/// One lookup key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    bytes: [u8; 17],
+    len: u8,
+}
+
+impl Key {
+    /// The key of an id as text.
+    pub(super) fn of_text(text: &str) -> Self {
+        match text.parse::<TokenId>() {
+            Ok(id) => Self::of_uuid(id.as_bytes()),
+            Err(_) => Self::of_other(text),
+        }
+    }
+
+    /// The key of a task.
+    pub(super) fn of_task(id: TaskId) -> Self {
+        Self::of_uuid(id.as_bytes())
+    }
+
+    /// The key of a token.
+    pub(super) fn of_token(id: TokenId) -> Self {
+        Self::of_uuid(id.as_bytes())
+    }
+
+    /// The key of an agent.
+    pub(super) fn of_agent(id: &AgentId) -> Self {
+        Self::of_other(id.as_str())
+    }
+
+    fn of_uuid(id: &[u8; 16]) -> Self {
+        let mut bytes = [0; 17];
+        bytes.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+        Self { bytes, len: 16 }
+    }
+
+    fn of_other(text: &str) -> Self {
+        let digest = sha256(text.as_bytes());
+        let mut bytes = [0xff; 17];
+        bytes.iter_mut().skip(1).zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
+        Self { bytes, len: 17 }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+}
+
+impl ToSql for Key {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.as_slice())))
+    }
+}

@@ -1,0 +1,115 @@
+//! What a caller does before the writer is asked: bounds, commitment, leaf hash, lookup keys.
+
+use bailiwick_core::fill_random;
+use bailiwick_ledger::{Receipt, leaf_hash};
+
+use super::key::{Key, Role};
+use super::write::Append;
+use crate::model::{Effect, ProofRow, RevocationTarget, TokenRecord};
+use crate::store::{DEBITS_MAX, PAYLOAD_BYTES_MAX, SUBJECT_IDS_MAX, StoreError};
+
+/// How long after the receipt's time a proof may still be good, in milliseconds.
+const PROOF_LIFE_MS_MAX: u64 = 3_600_000;
+/// Bytes of one lookup id.
+const SUBJECT_ID_BYTES_MAX: usize = 1_024;
+/// Documents in one change of the registry.
+const DOCUMENTS_MAX: usize = 10_000;
+
+/// Seals the receipt under a fresh salt and collects the keys it is found by.
+pub(super) fn prepare(receipt: Receipt, effect: Effect) -> Result<Box<Append>, StoreError> {
+    check_receipt(&receipt)?;
+    check_effect(&receipt, &effect)?;
+    let keys = keys(&receipt.subject_ids, &effect);
+    let mut salt = [0; 32];
+    fill_random(&mut salt).map_err(StoreError::unavailable)?;
+    let sealed = receipt.seal(salt);
+    let leaf_hash = leaf_hash(&sealed.entry);
+    Ok(Box::new(Append { sealed, leaf_hash, keys, effect, reply: None }))
+}
+
+fn check_receipt(receipt: &Receipt) -> Result<(), StoreError> {
+    let ids = &receipt.subject_ids;
+    if receipt.payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(StoreError::Invalid("a payload of more than 1 MiB"));
+    }
+    if ids.len() > SUBJECT_IDS_MAX || ids.iter().any(|id| id.len() > SUBJECT_ID_BYTES_MAX) {
+        return Err(StoreError::Invalid("too many or too long lookup ids"));
+    }
+    if receipt.time_ms > i64::MAX as u64 {
+        return Err(StoreError::Invalid("a time that does not fit"));
+    }
+    Ok(())
+}
+
+fn check_effect(receipt: &Receipt, effect: &Effect) -> Result<(), StoreError> {
+    match effect {
+        Effect::Debit { entries, .. } => {
+            if entries.len() > DEBITS_MAX {
+                return Err(StoreError::Invalid("too many draws on budgets"));
+            }
+            if entries.iter().any(|entry| entry.debit.amount.0 < 0) {
+                return Err(StoreError::Invalid("a negative draw on a budget"));
+            }
+        }
+        Effect::PutRegistry { records } if records.len() > DOCUMENTS_MAX => {
+            return Err(StoreError::Invalid("too many registry documents at once"));
+        }
+        _ => {}
+    }
+    let last = receipt.time_ms.saturating_add(PROOF_LIFE_MS_MAX);
+    if proof(effect).is_some_and(|proof| proof.expires_ms.0 > last) {
+        return Err(StoreError::Invalid("a proof of possession that is good for too long"));
+    }
+    Ok(())
+}
+
+fn proof(effect: &Effect) -> Option<&ProofRow> {
+    match effect {
+        Effect::Proof(proof) => Some(proof),
+        Effect::OpenTask { proof, .. }
+        | Effect::Settle { proof, .. }
+        | Effect::Renew { proof, .. }
+        | Effect::Debit { proof, .. }
+        | Effect::PutHolderKey { proof, .. } => proof.as_ref(),
+        _ => None,
+    }
+}
+
+/// The receipt's own ids, and those that the effect is found by whatever the receipt says. A key is
+/// given once, with its strongest role.
+fn keys(subject_ids: &[String], effect: &Effect) -> Vec<(Key, Role)> {
+    let mut keys = Vec::with_capacity(subject_ids.len() + 4);
+    let mut add = |key: Key, role: Role| match keys.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, known)) => *known = role.max(*known),
+        None => keys.push((key, role)),
+    };
+    let mut issued = |token: &TokenRecord| {
+        add(Key::of_task(token.task), Role::IssuedFor);
+        add(Key::of_agent(&token.agent), Role::IssuedFor);
+        add(Key::of_token(token.jti), Role::Issued);
+    };
+    match effect {
+        Effect::OpenTask { token, .. }
+        | Effect::Settle { token, .. }
+        | Effect::Renew { token, .. } => issued(token),
+        Effect::Debit { task, jti, .. } => {
+            add(Key::of_task(*task), Role::Named);
+            add(Key::of_token(*jti), Role::Named);
+        }
+        Effect::CloseTask { task, .. } => add(Key::of_task(*task), Role::Named),
+        Effect::Revoke { id, target, .. } => {
+            add(Key::of_text(&id.to_string()), Role::Named);
+            match target {
+                RevocationTarget::Task(task) => add(Key::of_task(*task), Role::Named),
+                RevocationTarget::Token(jti) => add(Key::of_token(*jti), Role::Named),
+                RevocationTarget::Agent(agent) => add(Key::of_agent(agent), Role::Named),
+            }
+        }
+        Effect::SetAgentStatus { agent, .. } => add(Key::of_agent(agent), Role::Named),
+        _ => {}
+    }
+    for id in subject_ids {
+        add(Key::of_text(id), Role::Named);
+    }
+    keys
+}

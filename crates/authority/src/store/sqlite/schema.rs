@@ -1,0 +1,60 @@
+//! Migrations: forward only, one transaction each. A database that a newer program has written is
+//! refused, and so is a file that is not a Bailiwick store.
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+
+use super::OpenError;
+
+/// `application_id` of the database file: "Bwk1".
+const APPLICATION_ID: i32 = 0x4277_6b31;
+
+struct Migration {
+    version: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "first", sql: include_str!("migrations/0001_first.sql") }];
+
+/// The newest schema this program knows.
+pub(super) fn newest_version() -> u32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// Brings the database up to the newest schema.
+pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
+    let found = current_version(conn)?;
+    if found > newest_version() {
+        return Err(OpenError::NewerSchema { found, known: newest_version() });
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if migration.version == 1 {
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.execute_batch(
+                "CREATE TABLE schema_migration (version INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT",
+            )?;
+        }
+        tx.execute_batch(migration.sql)?;
+        tx.execute(
+            "INSERT INTO schema_migration (version, name) VALUES (?1, ?2)",
+            (migration.version, migration.name),
+        )?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+fn current_version(conn: &Connection) -> Result<u32, OpenError> {
+    let application: i32 = conn.query_row("PRAGMA application_id", (), |row| row.get(0))?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return if application == 0 && tables == 0 { Ok(0) } else { Err(OpenError::NotAStore) };
+    }
+    let version: Option<u32> = conn
+        .query_row("SELECT max(version) FROM schema_migration", (), |row| row.get(0))
+        .optional()?
+        .flatten();
+    version.ok_or(OpenError::NotAStore)
+}

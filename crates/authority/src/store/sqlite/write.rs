@@ -1,0 +1,436 @@
+//! The writer: one thread, one connection, one transaction for everything that is waiting.
+//!
+//! Ops are drained from a bounded queue; while one transaction is being synced to disk the next
+//! ones gather, so that the batch grows with the load and nobody ever sleeps. Replies are sent
+//! after the commit.
+//!
+//! INVARIANT: an effect checks every condition before it writes its first row. A refused op has
+//! therefore written nothing, and the transaction goes on without it.
+
+mod end;
+mod registry;
+mod statements;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bailiwick_core::{TokenId, UnixMillis};
+use bailiwick_ledger::{Hash, LeafIndex, SealedReceipt};
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) use self::registry::{AGENT, OWNER, WORKFLOW};
+use self::statements::Statements;
+use super::Shared;
+use super::cache::{task_weight, token_weight};
+use super::checkpoint::Checkpointer;
+use super::key::{Key, Role};
+use super::live::{Killed, Live};
+use super::row;
+use crate::model::{Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord};
+use crate::store::StoreError;
+
+/// Ops in one transaction.
+const BATCH_MAX: usize = 512;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked to do.
+pub(super) enum Command {
+    /// Append a receipt and apply its effect.
+    Append(Box<Append>),
+    /// Write and sync something that does not matter.
+    Probe(Reply<()>),
+    /// Change how many pages the database may have; none is no limit.
+    Quota(Option<u32>, Reply<()>),
+}
+
+/// One op, prepared as far as possible by the caller.
+pub(super) struct Append {
+    pub(super) sealed: SealedReceipt,
+    pub(super) leaf_hash: Hash,
+    pub(super) keys: Vec<(Key, Role)>,
+    pub(super) effect: Effect,
+    pub(super) reply: Option<Reply<LeafIndex>>,
+}
+
+/// Why an op did not go through.
+pub(super) enum Fault {
+    /// A condition does not hold; nothing was written.
+    Refused(Refused),
+    /// The database failed; the transaction is to be rolled back.
+    Database(rusqlite::Error),
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+type Outcomes = Vec<Result<LeafIndex, Refused>>;
+
+/// Runs until every sender is gone; what is in the queue then is still done.
+pub(super) fn run(
+    conn: &Connection,
+    shared: Arc<Shared>,
+    checkpointer: Checkpointer,
+    mut queue: mpsc::Receiver<Command>,
+    started: &std::sync::mpsc::SyncSender<rusqlite::Result<()>>,
+) {
+    let mut writer = match Writer::start(conn, shared, checkpointer) {
+        Ok(writer) => {
+            let _ = started.send(Ok(()));
+            writer
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while let Some(first) = queue.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Append(append) => batch.push(*append),
+                Command::Probe(reply) => drop(reply.send(writer.probe())),
+                Command::Quota(pages, reply) => drop(reply.send(writer.set_quota(pages))),
+            }
+            if batch.len() < BATCH_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        if !batch.is_empty() {
+            writer.commit(std::mem::take(&mut batch));
+        }
+    }
+}
+
+/// The writer's state. `next_leaf` and `mark` run ahead of what is shared until the commit.
+pub(super) struct Writer<'c> {
+    conn: &'c Connection,
+    statements: Statements<'c>,
+    shared: Arc<Shared>,
+    checkpointer: Checkpointer,
+    live: Live,
+    next_leaf: u64,
+    mark: UnixMillis,
+    mark_written: UnixMillis,
+    /// Rows of the current op have been written.
+    dirty: bool,
+    /// Tokens killed by the current transaction.
+    killed: Vec<TokenId>,
+    /// Hops whose fan-out the current transaction has changed, and to what.
+    fanouts: Vec<(TokenId, u32)>,
+    /// A payload was erased by the current transaction.
+    erased: bool,
+    /// Proofs written since the last pruning.
+    unpruned: u32,
+}
+
+impl<'c> Writer<'c> {
+    fn start(
+        conn: &'c Connection,
+        shared: Arc<Shared>,
+        checkpointer: Checkpointer,
+    ) -> rusqlite::Result<Self> {
+        let mark = UnixMillis(shared.mark.load(Ordering::Acquire));
+        Ok(Self {
+            conn,
+            statements: Statements::prepare(conn)?,
+            live: Live::load(conn, mark)?,
+            next_leaf: shared.size.load(Ordering::Acquire),
+            mark,
+            mark_written: mark,
+            shared,
+            checkpointer,
+            dirty: false,
+            killed: Vec::new(),
+            fanouts: Vec::new(),
+            erased: false,
+            unpruned: 0,
+        })
+    }
+
+    /// Commits a batch and replies. If the fault may be that of a single op, each is tried alone.
+    fn commit(&mut self, ops: Vec<Append>) {
+        match self.transact(&ops) {
+            Ok(outcomes) => self.acknowledge(ops, outcomes),
+            Err(error) if ops.len() > 1 && is_of_one_op(&error) => {
+                ops.into_iter().for_each(|op| self.commit(vec![op]));
+            }
+            Err(error) => {
+                tracing::error!(%error, ops = ops.len(), "the store could not commit");
+                let answer = StoreError::unavailable(error);
+                for reply in ops.into_iter().filter_map(|op| op.reply) {
+                    let _ = reply.send(Err(answer.clone()));
+                }
+            }
+        }
+    }
+
+    fn transact(&mut self, ops: &[Append]) -> rusqlite::Result<Outcomes> {
+        self.killed.clear();
+        self.fanouts.clear();
+        self.erased = false;
+        self.statements.begin.execute(())?;
+        match self.apply_all(ops) {
+            Ok(outcomes) => {
+                self.live.commit();
+                self.mark_written = self.mark;
+                Ok(outcomes)
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn apply_all(&mut self, ops: &[Append]) -> rusqlite::Result<Outcomes> {
+        let mut outcomes = Vec::with_capacity(ops.len());
+        for op in ops {
+            outcomes.push(self.apply(op)?);
+        }
+        if self.mark > self.mark_written {
+            self.statements.mark.execute(("time_mark", row::signed(self.mark.0)))?;
+        }
+        self.prune_proofs()?;
+        self.statements.commit.execute(())?;
+        Ok(outcomes)
+    }
+
+    /// After a fault. The time mark stays up: time that was seen was seen.
+    fn roll_back(&mut self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "the store could not roll back");
+        }
+        self.live.roll_back();
+        self.next_leaf = self.shared.size.load(Ordering::Acquire);
+    }
+
+    fn apply(&mut self, op: &Append) -> rusqlite::Result<Result<LeafIndex, Refused>> {
+        self.mark = self.mark.max(UnixMillis(op.sealed.time_ms));
+        self.dirty = false;
+        match self.apply_effect(op) {
+            Ok(()) => {
+                let index = LeafIndex(self.next_leaf);
+                self.next_leaf = self.next_leaf.saturating_add(1);
+                Ok(Ok(index))
+            }
+            Err(Fault::Refused(refused)) if !self.dirty => Ok(Err(refused)),
+            // The invariant of this file is broken: keep nothing of the transaction.
+            Err(Fault::Refused(_)) => Err(rusqlite::Error::InvalidQuery),
+            Err(Fault::Database(error)) => Err(error),
+        }
+    }
+
+    fn apply_effect(&mut self, op: &Append) -> Result<(), Fault> {
+        match &op.effect {
+            Effect::None => self.write_leaf(op),
+            Effect::Proof(proof) => {
+                self.check_proof(Some(proof))?;
+                self.write_leaf(op)?;
+                self.write_proof(Some(proof))
+            }
+            Effect::OpenTask { task, token, proof } => {
+                self.open_task(op, task, token, proof.as_ref())
+            }
+            Effect::Settle { token, grant, proof, fanout_max, rate_per_minute_max } => {
+                let room = (*fanout_max, *rate_per_minute_max);
+                self.settle(op, token, grant, proof.as_ref(), room)
+            }
+            Effect::Renew { token, proof } => self.renew(op, token, proof.as_ref()),
+            Effect::Debit { task, jti, entries, proof } => {
+                self.debit(op, *task, *jti, entries, proof.as_ref())
+            }
+            Effect::CloseTask { task, state } => self.close_task(op, *task, *state),
+            Effect::Revoke { id, target, reason } => self.revoke(op, *id, target, reason),
+            Effect::PutRegistry { records } => self.put_registry(op, records),
+            Effect::SetAgentStatus { agent, status } => self.set_agent_status(op, agent, *status),
+            Effect::PutPolicy { record } => self.put_policy(op, record),
+            Effect::PutHolderKey { record, proof } => {
+                self.put_holder_key(op, record, proof.as_ref())
+            }
+            Effect::Erase { leaf } => self.erase(op, *leaf),
+            Effect::RotateKey { record } => self.rotate_key(op, record),
+        }
+    }
+
+    /// The leaf that the current op will have.
+    fn leaf(&self) -> i64 {
+        row::signed(self.next_leaf)
+    }
+
+    /// The first thing that every effect writes, after all of its conditions.
+    fn write_leaf(&mut self, op: &Append) -> Result<(), Fault> {
+        self.dirty = true;
+        let leaf = self.leaf();
+        let sealed = &op.sealed;
+        self.statements.leaf.execute((
+            leaf,
+            row::place(&bailiwick_ledger::ReceiptKind::ALL, &sealed.kind),
+            row::signed(sealed.time_ms),
+            &sealed.entry,
+            sealed.salt,
+            &sealed.payload,
+        ))?;
+        for (key, role) in &op.keys {
+            self.statements.lookup.execute((key, leaf, *role as i64))?;
+        }
+        Ok(())
+    }
+
+    fn check_proof(&self, proof: Option<&ProofRow>) -> Result<(), Refused> {
+        proof.map_or(Ok(()), |proof| self.live.proofs.check(proof))
+    }
+
+    fn write_proof(&mut self, proof: Option<&ProofRow>) -> Result<(), Fault> {
+        if let Some(proof) = proof {
+            let hash = proof.jti_hash.as_bytes();
+            self.statements.proof.execute((row::signed(proof.expires_ms.0), hash))?;
+            self.live.proofs.add(proof);
+            self.unpruned = self.unpruned.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// A few of the expired proofs, now and then: about two for each one written.
+    fn prune_proofs(&mut self) -> rusqlite::Result<()> {
+        if self.unpruned >= statements::PRUNE_ROWS / 2 {
+            self.statements.prune.execute([row::signed(self.mark.0)])?;
+            self.live.proofs.prune(self.mark);
+            self.unpruned = 0;
+        }
+        Ok(())
+    }
+
+    fn write_killed(&mut self, killed: &[Killed]) -> Result<(), Fault> {
+        let leaf = self.leaf();
+        for token in killed {
+            self.statements.revoked.execute((
+                row::signed(token.status_idx),
+                token.jti.as_bytes(),
+                token.task.as_bytes(),
+                token.exp,
+                row::signed(self.mark.0),
+                leaf,
+            ))?;
+            self.killed.push(token.jti);
+        }
+        Ok(())
+    }
+
+    /// Makes the committed batch visible, then replies.
+    fn acknowledge(&mut self, ops: Vec<Append>, outcomes: Outcomes) {
+        self.shared.mark.fetch_max(self.mark.0, Ordering::AcqRel);
+        let hashes = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        self.shared.tail.push(hashes.map(|(op, _)| op.leaf_hash));
+        self.shared.size.store(self.next_leaf, Ordering::Release);
+        let mut replies = Vec::with_capacity(ops.len());
+        for (op, outcome) in ops.into_iter().zip(outcomes) {
+            if outcome.is_ok() {
+                self.publish(op.effect);
+            }
+            replies.push((op.reply, outcome));
+        }
+        // After the additions: a token may be issued and killed by the same batch.
+        for jti in self.killed.drain(..) {
+            self.shared.hot.tokens.forget(&jti);
+        }
+        for (hop, fanout) in self.fanouts.drain(..) {
+            self.shared.hot.fanout.replace(hop, fanout, 1);
+        }
+        for (reply, outcome) in replies {
+            // A caller that has gone away misses only its answer.
+            if let Some(reply) = reply {
+                let _ = reply.send(outcome.map_err(StoreError::from));
+            }
+        }
+        self.checkpointer.wrote(self.conn, self.erased);
+    }
+
+    fn publish(&self, effect: Effect) {
+        let hot = &self.shared.hot;
+        match effect {
+            Effect::OpenTask { task, token, .. } => {
+                let weight = task_weight(&task);
+                hot.tasks.add(task.id, Arc::new(*task), weight);
+                self.publish_token(token);
+            }
+            Effect::Settle { token, .. } | Effect::Renew { token, .. } => self.publish_token(token),
+            Effect::CloseTask { task, .. } => hot.tasks.forget(&task),
+            Effect::Revoke { target: crate::model::RevocationTarget::Task(task), .. } => {
+                hot.tasks.forget(&task);
+            }
+            Effect::SetAgentStatus { agent, .. } => hot.agents.forget(&agent),
+            Effect::PutRegistry { records } => {
+                for record in &records {
+                    match record {
+                        RegistryRecord::Owner(_) => {}
+                        RegistryRecord::Agent(agent) => hot.agents.forget(&agent.id),
+                        RegistryRecord::Workflow(workflow) => hot.workflows.forget(&workflow.id),
+                    }
+                }
+            }
+            Effect::None
+            | Effect::Debit { .. }
+            | Effect::Revoke { .. }
+            | Effect::PutPolicy { .. }
+            | Effect::PutHolderKey { .. }
+            | Effect::Erase { .. }
+            | Effect::Proof(_)
+            | Effect::RotateKey { .. } => {}
+        }
+    }
+
+    fn publish_token(&self, token: TokenRecord) {
+        let hot = &self.shared.hot;
+        let (jti, weight) = (token.jti, token_weight(&token));
+        hot.signed.add(token.signing_hash, jti, 1);
+        hot.tokens.add(jti, Arc::new(token), weight);
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        self.statements
+            .begin
+            .execute(())
+            .and_then(|_| self.statements.probe.execute(()))
+            .and_then(|_| self.statements.commit.execute(()))
+            .map(drop)
+            .map_err(|error| {
+                self.roll_back();
+                StoreError::unavailable(error)
+            })
+    }
+
+    fn set_quota(&mut self, pages: Option<u32>) -> Result<(), StoreError> {
+        super::set_page_quota(self.conn, pages).map_err(StoreError::unavailable)
+    }
+}
+
+/// Whether a status lets an agent act.
+fn is_active(status: RecordStatus) -> bool {
+    status == RecordStatus::Active
+}
+
+/// A broken constraint is the fault of one op; a full disk is not.
+fn is_of_one_op(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => matches!(
+            failure.code,
+            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch
+        ),
+        _ => true,
+    }
+}

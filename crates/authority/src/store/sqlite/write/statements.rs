@@ -1,0 +1,68 @@
+//! The writer's statements, prepared once.
+
+use rusqlite::{Connection, Statement};
+
+/// Expired proofs deleted at a time.
+pub(super) const PRUNE_ROWS: u32 = 512;
+
+/// Statements of the hot effects; rare ones use the connection's statement cache.
+pub(super) struct Statements<'c> {
+    pub(super) begin: Statement<'c>,
+    pub(super) commit: Statement<'c>,
+    pub(super) leaf: Statement<'c>,
+    pub(super) lookup: Statement<'c>,
+    pub(super) token: Statement<'c>,
+    pub(super) token_hash: Statement<'c>,
+    pub(super) grant: Statement<'c>,
+    pub(super) budget: Statement<'c>,
+    pub(super) proof: Statement<'c>,
+    pub(super) prune: Statement<'c>,
+    pub(super) revoked: Statement<'c>,
+    pub(super) mark: Statement<'c>,
+    pub(super) probe: Statement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            begin: conn.prepare("BEGIN IMMEDIATE")?,
+            commit: conn.prepare("COMMIT")?,
+            leaf: conn.prepare(
+                "INSERT INTO leaf (idx, kind, time_ms, entry, salt, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            lookup: conn.prepare("INSERT INTO lookup (key, leaf, role) VALUES (?1, ?2, ?3)")?,
+            token: conn.prepare(
+                "INSERT INTO token (leaf, jti, hop, task, parent, lineage, kind, depth, iat, exp,
+                   status_idx, agent, audience, holder_kind, holder, signing_hash, decision,
+                   grant_hash, signing_input)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+                   ?17, ?18, ?19)",
+            )?,
+            token_hash: conn.prepare("INSERT INTO token_hash (prefix, leaf) VALUES (?1, ?2)")?,
+            grant: conn.prepare("INSERT INTO settled_grant (leaf, compact) VALUES (?1, ?2)")?,
+            budget: conn.prepare(
+                "INSERT INTO budget (task, node, kind, key, used) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET used = excluded.used",
+            )?,
+            proof: conn.prepare("INSERT INTO proof (expires_ms, hash) VALUES (?1, ?2)")?,
+            prune: conn.prepare(&format!(
+                "DELETE FROM proof WHERE (expires_ms, hash) IN
+                 (SELECT expires_ms, hash FROM proof WHERE expires_ms <= ?1
+                  ORDER BY expires_ms, hash LIMIT {PRUNE_ROWS})"
+            ))?,
+            revoked: conn.prepare(
+                "INSERT INTO revoked (status_idx, jti, task, exp, at_ms, leaf)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            mark: conn.prepare(
+                "INSERT INTO mark (name, value) VALUES (?1, ?2)
+                 ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+            )?,
+            probe: conn.prepare(
+                "INSERT INTO mark (name, value) VALUES ('probe', 1)
+                 ON CONFLICT DO UPDATE SET value = value + 1",
+            )?,
+        })
+    }
+}
