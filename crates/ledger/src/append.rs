@@ -64,7 +64,6 @@ where
 /// ```compile_fail
 /// let forged = bailiwick_ledger::Recorded { item: (), index: bailiwick_ledger::LeafIndex(0) };
 /// ```
-#[derive(Debug)]
 pub struct Recorded<T> {
     item: T,
     index: LeafIndex,
@@ -87,12 +86,24 @@ impl<T> Recorded<T> {
     }
 }
 
+impl<T> fmt::Debug for Recorded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
 /// An append that did not become durable; the item comes back unrecorded.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("the receipt was not appended: {error}")]
 pub struct RecordError<T, X> {
     /// What should have been recorded.
     pub item: T,
     /// Why it was not.
     pub error: X,
+}
+
+impl<T, X: fmt::Debug> fmt::Debug for RecordError<T, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordError").field("error", &self.error).finish_non_exhaustive()
+    }
 }

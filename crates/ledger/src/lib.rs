@@ -7,6 +7,10 @@
 pub mod append;
 pub mod bundle;
 pub mod checkpoint;
+#[cfg(feature = "driver")]
+pub mod export;
+#[cfg(feature = "driver")]
+pub mod file;
 mod hash;
 pub mod note;
 pub mod opening;
@@ -21,6 +25,10 @@ pub mod verify;
 
 pub use append::{Journal, LeafIndex, Record, RecordError, Recorded, record};
 pub use checkpoint::Checkpoint;
+#[cfg(feature = "driver")]
+pub use export::{Export, ExportReport, KeySource, export, verify_export};
+#[cfg(feature = "driver")]
+pub use file::FileLog;
 pub use hash::{HASH_BYTES, Hash, empty_root, leaf_hash, node_hash};
 pub use note::{SignedNote, VerifierKey};
 pub use opening::{Opening, OpeningReader, ReceiptLine};

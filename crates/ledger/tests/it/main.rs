@@ -8,8 +8,12 @@
     reason = "test code"
 )]
 
+mod export;
+mod file;
 mod log;
 mod notes;
 mod oracle;
+mod paths;
 mod proofs;
+mod receipts;
 mod tamper;

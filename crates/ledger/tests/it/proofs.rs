@@ -87,7 +87,8 @@ fn every_size_is_consistent_with_every_later_one() {
     let log = plain_log(SIZES);
     let roots: Vec<Hash> = (0..=SIZES).map(|size| log.root_at(size)).collect();
     for new in 0..=SIZES {
-        let chosen = |old: &u64| new <= 70 || old.is_multiple_of(17) || old + 2 > new || old % 256 < 2;
+        let chosen =
+            |old: &u64| new <= 70 || old.is_multiple_of(17) || old + 2 > new || old % 256 < 2;
         for old in (0..=new).filter(chosen) {
             let (old_root, new_root) = (&roots[old as usize], &roots[new as usize]);
             let proof = consistency_proof(old, new, &log).unwrap();
