@@ -313,8 +313,8 @@ pub fn verify_chain(
     options: &VerifyOptions<'_>,
     now: UnixMillis,
 ) -> Result<VerifiedChain, VerifyError> {
-    let mut hops: Vec<ParsedHop> = Vec::with_capacity(chain.0.len());
-    let mut grants: Vec<ParsedGrant> = Vec::new();
+    let mut hops: Vec<ParsedHop<'_>> = Vec::with_capacity(chain.0.len());
+    let mut grants: Vec<ParsedGrant<'_>> = Vec::new();
     for (hop, token) in chain.0.iter().enumerate() {
         match Parsed::read(&token.0, hop)? {
             Parsed::Settled(_) if !grants.is_empty() => {
@@ -324,8 +324,8 @@ pub fn verify_chain(
             Parsed::Grant(_) if hops.is_empty() => {
                 return Err(VerifyError::ProvenanceMissing { hop, what: "a grant has no parent" });
             }
-            Parsed::Settled(token) => hops.push(token),
-            Parsed::Grant(grant) => grants.push(grant),
+            Parsed::Settled(token) => hops.push(*token),
+            Parsed::Grant(grant) => grants.push(*grant),
         }
     }
     for (hop, token) in hops.iter().enumerate() {

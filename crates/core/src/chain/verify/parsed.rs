@@ -13,8 +13,8 @@ use crate::token::{Actor, Header, HolderBinding, HopClaims, HopFacts, RawJwk, cl
 use super::IssuerKeys;
 
 pub(super) enum Parsed<'a> {
-    Settled(ParsedHop<'a>),
-    Grant(ParsedGrant<'a>),
+    Settled(Box<ParsedHop<'a>>),
+    Grant(Box<ParsedGrant<'a>>),
 }
 
 pub(super) struct ParsedHop<'a> {
@@ -53,22 +53,22 @@ impl<'a> Parsed<'a> {
         let alg = header.alg.into_owned();
         let signing_hash = jws.signing_hash();
         match (header.kid, header.jwk) {
-            (Some(kid), None) => Ok(Self::Settled(ParsedHop {
+            (Some(kid), None) => Ok(Self::Settled(Box::new(ParsedHop {
                 claims: HopClaims::from_payload(&jws.payload, hop)?,
                 signing_input: jws.signing_input,
                 signature: jws.signature,
                 alg,
                 kid: kid.into_owned(),
                 signing_hash,
-            })),
-            (None, Some(jwk)) => Ok(Self::Grant(ParsedGrant {
+            }))),
+            (None, Some(jwk)) => Ok(Self::Grant(Box::new(ParsedGrant {
                 claims: GrantClaims::from_payload(&jws.payload, hop)?,
                 signing_input: jws.signing_input,
                 signature: jws.signature,
                 alg,
                 key: embedded_key(&jwk, hop)?,
                 signing_hash,
-            })),
+            }))),
             _ => Err(VerifyError::malformed(hop, "header must have exactly one of kid and jwk")),
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn link(claims: &HopClaims, signing_hash: Sha256Hash) -> Link<'_> {
 impl<'a> ParsedGrant<'a> {
     pub(super) fn read(compact: &'a str, hop: usize) -> Result<Self, VerifyError> {
         match Parsed::read(compact, hop)? {
-            Parsed::Grant(grant) => Ok(grant),
+            Parsed::Grant(grant) => Ok(*grant),
             Parsed::Settled(_) => Err(VerifyError::malformed(hop, "a settled token is no grant")),
         }
     }
