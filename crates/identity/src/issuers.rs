@@ -15,7 +15,7 @@ use crate::error::IdentityError;
 use crate::fetch::KeyClient;
 use crate::jwks::cache::{GoodKeys, KeyCache};
 use crate::jwt::UnverifiedJwt;
-use crate::limits::{FOREIGN_JWT_BYTES_MAX, VERIFIED_JWTS_MAX};
+use crate::limits::{FOREIGN_JWT_BYTES_MAX, VERIFIED_BYTES_MAX};
 use crate::spiffe::{SpiffeId, TrustDomain};
 use crate::subject::Subject;
 use crate::workload::Workload;
@@ -42,6 +42,7 @@ struct VerifiedJwt {
     times: Times,
     issuer: Arc<PinnedIssuer>,
     generation: u64,
+    weight: u32,
 }
 
 impl std::fmt::Debug for Issuers {
@@ -71,7 +72,10 @@ impl Issuers {
                 None => by_issuer.insert(name, pinned),
             };
         }
-        let verified = Cache::new(VERIFIED_JWTS_MAX);
+        let verified = Cache::builder()
+            .max_capacity(VERIFIED_BYTES_MAX)
+            .weigher(|_, jwt: &Arc<VerifiedJwt>| jwt.weight)
+            .build();
         Ok(Self { by_issuer, by_trust_domain, verified })
     }
 
@@ -153,6 +157,8 @@ impl Issuers {
         jwt: &str,
         now: UnixMillis,
     ) -> Result<VerifiedJwt, IdentityError> {
+        const OVERHEAD: usize = 512;
+        let weight = u32::try_from(jwt.len() + OVERHEAD).unwrap_or(u32::MAX);
         let jwt = UnverifiedJwt::parse(jwt)?;
         let issuer = self.issuer_of(kind, &jwt)?;
         issuer.check_header(&jwt)?;
@@ -163,7 +169,8 @@ impl Issuers {
         issuer.check_authorized_party(&jwt)?;
         let audiences = jwt.claims.audiences()?;
         let identity = Identity::read(&issuer.config, &jwt.claims, times.expires)?;
-        Ok(VerifiedJwt { identity, audiences, times, issuer: Arc::clone(issuer), generation })
+        let issuer = Arc::clone(issuer);
+        Ok(VerifiedJwt { identity, audiences, times, issuer, generation, weight })
     }
 
     /// Which pinned issuer would have to have signed this. Reads unverified claims, only to look up what

@@ -35,7 +35,7 @@ pub(crate) const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 pub(crate) const CERTIFICATES_MAX: usize = 6;
 /// Roots of one trust domain.
 pub(crate) const ROOTS_MAX: usize = 32;
-/// Verified JWTs remembered at a time.
-pub(crate) const VERIFIED_JWTS_MAX: u64 = 65_536;
+/// Bytes of verified JWTs that are remembered at a time, as they were presented.
+pub(crate) const VERIFIED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Clock difference that is forgiven between two machines.
 pub(crate) const SKEW_SECONDS: i64 = bailiwick_core::limits::CLOCK_SKEW_SECONDS_MAX as i64;

@@ -139,6 +139,8 @@ impl PeerCredentials {
                 self.prove_key(&expect, now).map(HolderProof::Dpop)
             }
             (Some(Authorization::Bearer(_)), Some(peer)) => {
+                // A session may outlive the certificate that it began with.
+                peer.check_time(now)?;
                 Ok(HolderProof::Certificate(peer.clone()))
             }
             (Some(Authorization::Bearer(_)), None) => Err(IdentityError::HolderBindingFailed(

@@ -33,6 +33,14 @@ impl X509Peer {
         &self.workload
     }
 
+    /// Whether the certificate is still good at `now`; a TLS session can last longer than that.
+    ///
+    /// # Errors
+    /// [`IdentityError::Expired`] when it is over.
+    pub fn check_time(&self, now: UnixMillis) -> Result<(), IdentityError> {
+        if now.seconds() > self.workload.expires() { Err(IdentityError::Expired) } else { Ok(()) }
+    }
+
     /// SHA-256 of the leaf certificate's DER: what `cnf["x5t#S256"]` must be (RFC 8705, section 3.1).
     #[must_use]
     pub fn x5t_s256(&self) -> Sha256Hash {

@@ -69,11 +69,15 @@ fn outcome(chain: &[CertificateDer<'_>], bundles: &TrustBundles) -> Option<Outco
 fn a_good_svid_names_the_workload_and_binds_its_certificate() {
     let ca = root("a");
     let der = leaf(&leaf_params(), &ca);
-    let peer = verify_x509_svid(&[der.clone()], &bundles("a.example", &[&ca]), NOW).unwrap();
+    let peer =
+        verify_x509_svid(std::slice::from_ref(&der), &bundles("a.example", &[&ca]), NOW).unwrap();
     assert_eq!(peer.workload().id(), AGENT);
     assert_eq!(peer.workload().trust_domain(), Some("a.example"));
     assert_eq!(peer.workload().method(), WorkloadMethod::X509Svid);
     assert_eq!(peer.x5t_s256(), sha256(&der));
+    let end = UnixMillis::from_seconds(peer.workload().expires());
+    assert_eq!(peer.check_time(end), Ok(()));
+    assert_eq!(peer.check_time(UnixMillis(end.0 + 1000)), Err(IdentityError::Expired));
 }
 
 #[test]

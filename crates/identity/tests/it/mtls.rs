@@ -109,6 +109,9 @@ async fn a_session_shows_which_workload_holds_the_key() {
     let proof = credentials.prove_holder("POST", url, NonceRule::NotRequired, NOW).unwrap();
     assert!(matches!(proof, HolderProof::Certificate(_)));
     assert!(proof.check(&HolderBinding::X5tS256(peer.x5t_s256())).is_ok());
+    let after = UnixMillis::from_seconds(peer.workload().expires() + 1);
+    let over = credentials.prove_holder("POST", url, NonceRule::NotRequired, after);
+    assert!(over.is_err(), "the session outlives the certificate");
     let other = verify_x509_svid(&[agent(&ca).0], &verifier.bundles(), NOW).unwrap();
     assert!(proof.check(&HolderBinding::X5tS256(other.x5t_s256())).is_err());
 }
