@@ -111,6 +111,11 @@ impl<R> Denial<R> {
         &self.request
     }
 
+    /// The same refusal of another form of the request, for instance without it.
+    pub fn map<T>(self, change: impl FnOnce(R) -> T) -> Denial<T> {
+        Denial { decision: self.decision, outcome: self.outcome, request: change(self.request) }
+    }
+
     /// Both halves, once the denial is recorded.
     pub fn into_parts(self) -> (Decision, R) {
         (*self.decision, self.request)

@@ -207,7 +207,13 @@ fn conjuncts(clause: &Value) -> Vec<Value> {
 /// Cedar text of a policy that consists of one part: its head constraint, or its condition.
 fn text_of(part: &Value) -> String {
     let Ok(policy) = cedar::Policy::from_json(None, part.clone()) else { return part.to_string() };
-    let text = policy.to_string();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text
+    let text = policy.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let bare = text.trim_start_matches("permit(").trim_end_matches(';');
+    // All but the one part reads `permit(principal, action, resource)`.
+    let condition = bare.strip_prefix("principal, action, resource) ");
+    let resource = || bare.strip_prefix("principal, action, ")?.strip_suffix(')');
+    let action = || bare.strip_prefix("principal, ")?.strip_suffix(", resource)");
+    let principal = || bare.strip_suffix(", action, resource)");
+    let part = condition.or_else(resource).or_else(action).or_else(principal);
+    part.unwrap_or(&text).to_owned()
 }

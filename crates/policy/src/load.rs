@@ -119,8 +119,10 @@ fn understand(
         LoadError::at(source, at, fault.message).with_help(fault.help)
     })?;
     let json = policy.to_json().map_err(|fault| diagnosed(source, offset, &fault))?;
-    let canonical = jcs::canonicalize(&json)
-        .map_err(|fault| LoadError::at(source, offset, format!("no canonical form: {fault}")))?;
+    let canonical = jcs::canonicalize(&json).map_err(|_| {
+        LoadError::at(source, offset, "the policy has no canonical form to hash")
+            .with_help("integers are at most 2^53 - 1, and nesting is at most 48 deep")
+    })?;
     let id = annotations.id.clone().unwrap_or_else(|| {
         let digest = bailiwick_core::crypto::sha256(&canonical).b64();
         format!("policy-{}", digest.get(..12).unwrap_or_default())

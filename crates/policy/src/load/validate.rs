@@ -30,10 +30,14 @@ pub(super) fn strictly(sources: &[PolicySource], loaded: &[Loaded]) -> Vec<LoadE
             });
         match checked {
             Ok(result) => {
+                let mut faulty = BTreeSet::new();
                 for fault in result.validation_errors() {
+                    faulty.insert(fault.policy_id().clone());
                     errors.extend(placed(sources, &by_id, fault.policy_id(), fault, None));
                 }
-                for fault in result.validation_warnings() {
+                // A policy with an error is called impossible too, which would only distract.
+                let warnings = result.validation_warnings();
+                for fault in warnings.filter(|fault| !faulty.contains(fault.policy_id())) {
                     let help = help_for(&by_id, fault);
                     errors.extend(placed(sources, &by_id, fault.policy_id(), fault, help));
                 }

@@ -81,8 +81,8 @@ const ROWS: &[Row] = &[
         "forbid(principal is Subject, action == Action::\"Delegate\", resource);",
         1,
         1,
-        "applicable action",
-        "",
+        "impossible",
+        "can never match",
         "forbid(principal is Agent, action == Action::\"Delegate\", resource);",
     ),
     (
@@ -90,7 +90,7 @@ const ROWS: &[Row] = &[
         "forbid(principal, action == Action::\"Invoke\", resource);",
         1,
         1,
-        "applicable action",
+        "impossible",
         "action in Action::\"Invoke\"",
         "forbid(principal, action in Action::\"Invoke\", resource);",
     ),
@@ -99,7 +99,7 @@ const ROWS: &[Row] = &[
         "forbid(principal, action == Action::\"crm.*\", resource);",
         1,
         1,
-        "applicable action",
+        "impossible",
         "action in Action::\"crm.*\"",
         "forbid(principal, action in Action::\"crm.*\", resource);",
     ),
@@ -260,18 +260,23 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn faults_point_at_their_place_and_say_what_to_do() {
+    let mut wrong = Vec::new();
     for (what, text, line, column, message, help, twin) in ROWS {
-        let errors = errors(text);
-        let Some(error) = errors.first() else { panic!("{what}: loaded") };
-        let place = (error.file.as_str(), error.line, error.column);
-        assert_eq!(place, ("p.cedar", *line, *column), "{what}: {error}");
-        assert!(error.message.contains(message), "{what}: {error}");
-        let got = error.help.clone().unwrap_or_default();
-        assert!(got.contains(help), "{what}: {error}");
-        assert!(!error.message.starts_with("for policy"), "{what}: {error}");
-        let twin = self::errors(twin);
-        assert!(twin.is_empty(), "{what}, twin: {}", twin[0]);
+        let Some(error) = errors(text).into_iter().next() else {
+            wrong.push(format!("{what}: loaded"));
+            continue;
+        };
+        let told = error.help.clone().unwrap_or_default();
+        let right = (error.file.as_str(), error.line, error.column) == ("p.cedar", *line, *column)
+            && error.message.contains(message)
+            && !error.message.starts_with("for policy")
+            && told.contains(help);
+        if !right {
+            wrong.push(format!("{what}: {error}"));
+        }
+        wrong.extend(errors(twin).first().map(|error| format!("{what}, twin: {error}")));
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
