@@ -103,6 +103,17 @@ pub enum DebitKind {
     Subtree,
 }
 
+impl DebitKind {
+    /// The name of the constraint type: `max_lifetime` or `max_subtree`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lifetime => "max_lifetime",
+            Self::Subtree => "max_subtree",
+        }
+    }
+}
+
 /// What an action takes from a budget, and how much the budget allows in all.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Debit {

@@ -70,6 +70,17 @@ impl World {
         }
     }
 
+    /// Keys that anyone can derive from their names, for published vectors. Never use them.
+    pub fn published(issuer: Algorithm, holder: Algorithm) -> Self {
+        let key = |name: String, algorithm: Algorithm| {
+            SigningKey::from_pkcs8(&published_pkcs8(&name, algorithm)).unwrap()
+        };
+        Self {
+            issuer: key("issuer".into(), issuer),
+            holders: (0..AGENTS).map(|i| key(format!("holder {i}"), holder)).collect(),
+        }
+    }
+
     pub fn keys(&self) -> IssuerKeys {
         let mut keys = IssuerKeys::new();
         keys.insert(ISSUER, KID, self.issuer.verifying_key());
@@ -237,4 +248,23 @@ pub fn sign_bytes(key: &SigningKey, header: &[u8], payload: &[u8]) -> String {
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = key.sign(input.as_bytes()).unwrap();
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// PKCS#8 of the key whose secret is SHA-256 of `bailiwick vector key: <name>`.
+pub fn published_pkcs8(name: &str, algorithm: Algorithm) -> Vec<u8> {
+    const P256: &[u8] = &[
+        0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+        0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25,
+        0x02, 0x01, 0x01, 0x04, 0x20,
+    ];
+    const ED25519: &[u8] = &[
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    let secret = bailiwick_core::sha256(format!("bailiwick vector key: {name}").as_bytes());
+    let prefix = match algorithm {
+        Algorithm::Es256 => P256,
+        Algorithm::EdDsa => ED25519,
+    };
+    [prefix, &secret.0].concat()
 }
