@@ -1,6 +1,5 @@
 //! Receipts: one leaf of the ledger with its opening and its proof.
 
-use crate::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -10,11 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct ReceiptView {
     /// The leaf's index.
     pub index: u64,
-    /// The receipt's kind, such as `decision`.
-    pub kind: String,
-    /// When it was written.
-    pub time: Timestamp,
-    /// The leaf's bytes, base64url.
+    /// The leaf's bytes, base64url: its kind, its time and the commitment to the payload.
     pub entry: String,
     /// The commitment's salt, base64url; absent when the payload was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +27,8 @@ pub struct ReceiptView {
     pub tree_size: u64,
     /// The signed checkpoint of that size (C2SP signed note).
     pub checkpoint: String,
+    /// The ledger's verifier key, as the server says it: a hint, never what a verifier trusts.
+    pub vkey: String,
 }
 
 /// Query of `GET /v1/receipts`: a range of leaves.

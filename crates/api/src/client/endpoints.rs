@@ -11,7 +11,7 @@ use crate::oauth::{
     IntrospectionResponse, JwkSet, ServerMetadata, TokenParameter, TokenRequest, TokenResponse,
 };
 use crate::policies::{PolicySetView, PutPoliciesRequest, PutPoliciesResponse};
-use crate::receipts::ReceiptView;
+use crate::receipts::{LeafRange, ReceiptLines, ReceiptView};
 use crate::registry::{
     AgentKeyList, AgentList, AgentStatusResponse, ApplyRequest, ApplyResponse, DryRunQuery,
     OwnerList, PageQuery, Reason, RegisterKeyResponse, RegistryEntry, WorkflowList,
@@ -427,6 +427,24 @@ impl Client {
     /// See [`ClientError`].
     pub async fn receipt(&self, index: u64) -> Result<ReceiptView, ClientError> {
         self.get(&["v1", "receipts", &index.to_string()], &()).await?.json()
+    }
+
+    /// `GET /v1/receipts/{index}` as it came, for a proof whose payload must keep its bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn receipt_json(&self, index: u64) -> Result<Vec<u8>, ClientError> {
+        Ok(self.get(&["v1", "receipts", &index.to_string()], &()).await?.bytes())
+    }
+
+    /// `GET /v1/receipts`: openings of a range of leaves.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn receipt_lines(&self, range: &LeafRange) -> Result<ReceiptLines, ClientError> {
+        self.get(&["v1", "receipts"], range).await?.json()
     }
 
     /// `POST /v1/keys/rotate`.

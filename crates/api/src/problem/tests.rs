@@ -42,7 +42,7 @@ fn page() -> String {
          Every refusal has a stable `code`. Over HTTP it is an RFC 9457 problem\n\
          (`application/problem+json`) whose `type` is `/problems/<code>`; OAuth endpoints answer in\n\
          RFC 6749 form with the same `code` beside the standard `error`. Codes are never renamed.\n\
-         When a request is at fault in several ways, the first in this order is the one you get.\n\n\
+         A request that is at fault in several ways gets the first that is found.\n\n\
          This page is generated: `BAILIWICK_BLESS=1 cargo test -p bailiwick-api`.\n\n\
          | code | status | OAuth `error` |\n| --- | --- | --- |\n",
     );
