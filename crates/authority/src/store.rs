@@ -125,7 +125,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// A token.
     fn token(&self, jti: TokenId) -> Pending<'_, Option<Arc<TokenRecord>>>;
-    /// The token with these signed bytes (the parent that a `par_hash` names).
+    /// The token with these signed bytes (the parent that a `par_hash` names), while it has not
+    /// expired and for about a minute more.
     fn token_by_signing_hash(&self, hash: Sha256Hash) -> Pending<'_, Option<Arc<TokenRecord>>>;
     /// Every token of a task, in the order of issue.
     fn tokens_of_task(&self, task: TaskId) -> Pending<'_, Vec<Arc<TokenRecord>>>;

@@ -1,5 +1,6 @@
 //! The embedded store: SQLite in WAL mode, synced on every commit, one writer thread.
 
+mod buckets;
 mod cache;
 mod checkpoint;
 mod generations;
@@ -7,11 +8,11 @@ mod key;
 mod live;
 mod open;
 mod prepare;
-mod proofs;
 mod read;
 mod readers;
 mod row;
 mod schema;
+mod signed;
 mod tail;
 mod write;
 
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::cache::{HotRows, task_weight, token_weight};
 use self::readers::Readers;
+use self::signed::Signed;
 use self::tail::Tail;
 use self::write::Command;
 use super::{LEAVES_MAX, PAGE_ROWS_MAX, Page, PageRequest, Pending, Store, StoreError};
@@ -52,6 +54,7 @@ pub struct SqliteStore {
 struct Shared {
     readers: Arc<Readers>,
     hot: HotRows,
+    signed: Signed,
     tail: Tail,
     size: AtomicU64,
     mark: AtomicU64,
@@ -183,22 +186,18 @@ impl Store for SqliteStore {
             let found = self.read(move |conn| read::token::one(conn, jti)).await?.map(Arc::new);
             if let Some(token) = &found {
                 self.shared.hot.tokens.fill(jti, token.clone(), token_weight(token), seen);
-                self.shared.hot.signed.add(token.signing_hash, jti, 1);
             }
             Ok(found)
         })
     }
 
     fn token_by_signing_hash(&self, hash: Sha256Hash) -> Pending<'_, Option<Arc<TokenRecord>>> {
-        if let Ok(jti) = self.shared.hot.signed.get(&hash) {
-            return self.token(jti);
+        match self.shared.signed.get(&hash) {
+            None => Box::pin(std::future::ready(Ok(None))),
+            Some(jti) => Box::pin(async move {
+                Ok(self.token(jti).await?.filter(|token| token.signing_hash == hash))
+            }),
         }
-        Box::pin(async move {
-            match self.read(move |conn| read::token::signed(conn, &hash)).await? {
-                Some(jti) => self.token(jti).await,
-                None => Ok(None),
-            }
-        })
     }
 
     fn tokens_of_task(&self, task: TaskId) -> Pending<'_, Vec<Arc<TokenRecord>>> {
@@ -394,3 +393,6 @@ impl SqliteStore {
         Ok(range.start..range.end.min(self.ledger_size()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use bailiwick_core::{AgentId, Sha256Hash, TaskId, TokenId, WorkflowId};
+use bailiwick_core::{AgentId, TaskId, TokenId, WorkflowId};
 use parking_lot::Mutex;
 
 use super::generations::Generations;
@@ -101,8 +101,6 @@ impl<K: Hash + Eq + Clone, V: Clone> Rows<K, V> {
 pub(super) struct HotRows {
     pub(super) tasks: Rows<TaskId, Arc<TaskRecord>>,
     pub(super) tokens: Rows<TokenId, Arc<TokenRecord>>,
-    /// Signed bytes never change, so neither does whose they are.
-    pub(super) signed: Rows<Sha256Hash, TokenId>,
     /// Hops settled so far, by hop.
     pub(super) fanout: Rows<TokenId, u32>,
     pub(super) agents: Rows<AgentId, Arc<AgentRecord>>,
@@ -114,7 +112,6 @@ impl HotRows {
         Self {
             tasks: Rows::new(task_bytes_max),
             tokens: Rows::new(token_bytes_max),
-            signed: Rows::new(token_bytes_max / TOKEN_BYTES_USUAL),
             fanout: Rows::new(token_bytes_max / TOKEN_BYTES_USUAL),
             agents: Rows::new(REGISTRY_ENTRIES),
             workflows: Rows::new(REGISTRY_ENTRIES),

@@ -12,7 +12,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 pub(super) enum Role {
     /// It only names the id.
     Named = 0,
-    /// It issued a token of this task or agent.
+    /// It issued a token of this task.
     IssuedFor = 1,
     /// It issued this token.
     Issued = 2,
@@ -47,6 +47,11 @@ impl Key {
     /// The key of an agent.
     pub(super) fn of_agent(id: &AgentId) -> Self {
         Self::of_other(id.as_str())
+    }
+
+    /// An agent as a number: what `issued` is searched by, always confirmed by the token itself.
+    pub(super) fn agent_number(id: &AgentId) -> i64 {
+        Self::of_other(id.as_str()).bytes.last_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
     }
 
     fn of_uuid(id: &[u8; 16]) -> Self {

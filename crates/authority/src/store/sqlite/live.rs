@@ -6,16 +6,15 @@
 
 use std::collections::HashMap;
 
-use bailiwick_core::limits::TTL_SECONDS_MAX;
-use bailiwick_core::{AgentId, DebitKind, Micros, TaskId, TokenId, UnixMillis};
+use bailiwick_core::{AgentId, DebitKind, Micros, Sha256Hash, TaskId, TokenId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::buckets::{Buckets, half};
 use super::generations::Generations;
 use super::key::{Key, Role};
-use super::proofs::Proofs;
 use super::row;
 use crate::model::{
-    NodeDebit, RecordStatus, Refused, TaskRecord, TaskState, TokenKind, TokenRecord,
+    NodeDebit, ProofRow, RecordStatus, Refused, TaskRecord, TaskState, TokenKind, TokenRecord,
 };
 
 /// Tasks and tokens in one generation of the writer's memory.
@@ -25,7 +24,8 @@ const LIVE_WEIGHT_MAX: usize = 600_000;
 pub(super) struct Live {
     tasks: Generations<TaskId, LiveTask>,
     pub(super) agents: Agents,
-    pub(super) proofs: Proofs,
+    /// Proofs of possession that must not be accepted again.
+    proofs: Buckets<()>,
 }
 
 /// One task as the conditions see it.
@@ -70,7 +70,7 @@ impl Live {
         Ok(Self {
             tasks: Generations::new(LIVE_WEIGHT_MAX),
             agents: Agents::load(conn)?,
-            proofs: Proofs::load(conn, now)?,
+            proofs: load_proofs(conn, now)?,
         })
     }
 
@@ -97,6 +97,24 @@ impl Live {
         self.tasks.insert(record.id, task, 4);
     }
 
+    /// Whether this proof is new.
+    pub(super) fn check_proof(&self, proof: Option<&ProofRow>) -> Result<(), Refused> {
+        match proof.and_then(|proof| self.proofs.get(half(&proof.jti_hash))) {
+            None => Ok(()),
+            Some(()) => Err(Refused::ProofReplayed),
+        }
+    }
+
+    /// A proof that has just been written.
+    pub(super) fn add_proof(&mut self, proof: &ProofRow) {
+        self.proofs.add(half(&proof.jti_hash), (), proof.expires_ms);
+    }
+
+    /// Forgets expired proofs.
+    pub(super) fn prune(&mut self, now: UnixMillis) {
+        self.proofs.prune(now);
+    }
+
     /// After a transaction that was rolled back: nothing that it did is remembered.
     pub(super) fn roll_back(&mut self) {
         self.tasks.clear();
@@ -109,6 +127,18 @@ impl Live {
         self.agents.undo.clear();
         self.proofs.commit();
     }
+}
+
+fn load_proofs(conn: &Connection, now: UnixMillis) -> rusqlite::Result<Buckets<()>> {
+    let mut proofs = Buckets::new();
+    let mut query = conn.prepare("SELECT expires_ms, hash FROM proof WHERE expires_ms > ?1")?;
+    let mut rows = query.query([row::signed(now.0)])?;
+    while let Some(found) = rows.next()? {
+        let hash = Sha256Hash(found.get(1)?);
+        proofs.add(half(&hash), (), row::millis(found, 0)?);
+    }
+    proofs.commit();
+    Ok(proofs)
 }
 
 /// The status of every agent that has ever been registered.
@@ -442,28 +472,16 @@ pub(super) fn task_of_token(conn: &Connection, jti: TokenId) -> rusqlite::Result
     query.query_row(key, |found| row::task_id(found, 0)).optional()
 }
 
-/// Tasks in which the agent holds a live token: looks back no further than a token lives.
+/// Tasks in which the agent may hold a live token.
 pub(super) fn tasks_of_agent(
     conn: &Connection,
     agent: &AgentId,
     now: UnixMillis,
 ) -> rusqlite::Result<Vec<TaskId>> {
-    let oldest = now.saturating_sub_seconds(2 * TTL_SECONDS_MAX).seconds();
     let mut query = conn.prepare_cached(
-        "SELECT t.task, t.iat, t.exp FROM lookup k JOIN token t ON t.leaf = k.leaf
-         WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf DESC",
+        "SELECT DISTINCT t.task FROM issued i JOIN token t ON t.leaf = i.leaf
+         WHERE i.agent = ?1 AND i.exp >= ?2 ORDER BY t.task",
     )?;
-    let mut rows = query.query((Key::of_agent(agent), Role::IssuedFor as i64))?;
-    let mut tasks = Vec::new();
-    while let Some(found) = rows.next()? {
-        if found.get::<_, i64>(1)? < oldest {
-            break;
-        }
-        if UnixMillis::from_seconds(found.get(2)?) > now {
-            tasks.push(row::task_id(found, 0)?);
-        }
-    }
-    tasks.sort_unstable();
-    tasks.dedup();
-    Ok(tasks)
+    let params = (Key::agent_number(agent), now.seconds());
+    query.query_map(params, |found| row::task_id(found, 0))?.collect()
 }

@@ -9,12 +9,14 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bailiwick_core::UnixMillis;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc;
 
 use super::cache::HotRows;
 use super::checkpoint::{self, Checkpointer};
 use super::readers::Readers;
+use super::signed::Signed;
 use super::tail::Tail;
 use super::{Shared, SqliteStore, row, schema, write};
 
@@ -142,7 +144,7 @@ fn writer_connection(path: &Path) -> Result<Connection, OpenError> {
     conn.execute_batch(
         "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
-         PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536;",
+         PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;",
     )?;
     Ok(conn)
 }
@@ -174,6 +176,7 @@ fn load_shared(
     Ok(Shared {
         readers: Arc::new(Readers::new(path, options.readers_max)),
         hot: HotRows::new(options.task_cache_bytes_max, options.token_cache_bytes_max),
+        signed: Signed::load(conn, UnixMillis(mark))?,
         tail: Tail::new(size),
         size: AtomicU64::new(size),
         mark: AtomicU64::new(mark),

@@ -85,7 +85,6 @@ fn keys(subject_ids: &[String], effect: &Effect) -> Vec<(Key, Role)> {
     };
     let mut issued = |token: &TokenRecord| {
         add(Key::of_task(token.task), Role::IssuedFor);
-        add(Key::of_agent(&token.agent), Role::IssuedFor);
         add(Key::of_token(token.jti), Role::Issued);
     };
     match effect {

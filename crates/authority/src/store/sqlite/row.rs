@@ -258,8 +258,3 @@ pub(super) fn revoked(row: &Row<'_>) -> rusqlite::Result<RevokedToken> {
         leaf: leaf(row, 4)?,
     })
 }
-
-/// The first eight bytes of a hash as the integer that `token_hash` is ordered by.
-pub(super) fn hash_prefix(hash: &Sha256Hash) -> i64 {
-    hash.0.first_chunk::<8>().map_or(0, |first| i64::from_be_bytes(*first))
-}

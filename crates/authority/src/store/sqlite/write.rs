@@ -132,8 +132,8 @@ pub(super) struct Writer<'c> {
     fanouts: Vec<(TokenId, u32)>,
     /// A payload was erased by the current transaction.
     erased: bool,
-    /// Proofs written since the last pruning.
-    unpruned: u32,
+    /// Ops since the last pruning.
+    unpruned: usize,
 }
 
 impl<'c> Writer<'c> {
@@ -203,7 +203,7 @@ impl<'c> Writer<'c> {
         if self.mark > self.mark_written {
             self.statements.mark.execute(("time_mark", row::signed(self.mark.0)))?;
         }
-        self.prune_proofs()?;
+        self.prune(ops.len())?;
         self.statements.commit.execute(())?;
         Ok(outcomes)
     }
@@ -239,7 +239,7 @@ impl<'c> Writer<'c> {
         match &op.effect {
             Effect::None => self.write_leaf(op),
             Effect::Proof(proof) => {
-                self.check_proof(Some(proof))?;
+                self.live.check_proof(Some(proof))?;
                 self.write_leaf(op)?;
                 self.write_proof(Some(proof))
             }
@@ -291,26 +291,24 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    fn check_proof(&self, proof: Option<&ProofRow>) -> Result<(), Refused> {
-        proof.map_or(Ok(()), |proof| self.live.proofs.check(proof))
-    }
-
     fn write_proof(&mut self, proof: Option<&ProofRow>) -> Result<(), Fault> {
         if let Some(proof) = proof {
             let hash = proof.jti_hash.as_bytes();
             self.statements.proof.execute((row::signed(proof.expires_ms.0), hash))?;
-            self.live.proofs.add(proof);
-            self.unpruned = self.unpruned.saturating_add(1);
+            self.live.add_proof(proof);
         }
         Ok(())
     }
 
-    /// A few of the expired proofs, now and then: about two for each one written.
-    fn prune_proofs(&mut self) -> rusqlite::Result<()> {
+    /// A few of the expired rows, now and then: about two for each one written.
+    fn prune(&mut self, ops: usize) -> rusqlite::Result<()> {
+        self.unpruned = self.unpruned.saturating_add(ops);
         if self.unpruned >= statements::PRUNE_ROWS / 2 {
-            self.statements.prune.execute([row::signed(self.mark.0)])?;
-            self.live.proofs.prune(self.mark);
             self.unpruned = 0;
+            self.statements.prune_proofs.execute([row::signed(self.mark.0)])?;
+            self.statements.prune_issued.execute([self.mark.seconds()])?;
+            self.live.prune(self.mark);
+            self.shared.signed.prune(self.mark);
         }
         Ok(())
     }
@@ -337,6 +335,11 @@ impl<'c> Writer<'c> {
         let hashes = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
         self.shared.tail.push(hashes.map(|(op, _)| op.leaf_hash));
         self.shared.size.store(self.next_leaf, Ordering::Release);
+        let done = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+        self.shared.signed.extend(
+            done.filter_map(|(op, _)| issued(&op.effect))
+                .map(|token| (token.signing_hash, token.jti, UnixMillis::from_seconds(token.exp))),
+        );
         let mut replies = Vec::with_capacity(ops.len());
         for (op, outcome) in ops.into_iter().zip(outcomes) {
             if outcome.is_ok() {
@@ -396,9 +399,8 @@ impl<'c> Writer<'c> {
 
     fn publish_token(&self, token: TokenRecord) {
         let hot = &self.shared.hot;
-        let (jti, weight) = (token.jti, token_weight(&token));
-        hot.signed.add(token.signing_hash, jti, 1);
-        hot.tokens.add(jti, Arc::new(token), weight);
+        let weight = token_weight(&token);
+        hot.tokens.add(token.jti, Arc::new(token), weight);
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
@@ -416,6 +418,16 @@ impl<'c> Writer<'c> {
 
     fn set_quota(&mut self, pages: Option<u32>) -> Result<(), StoreError> {
         super::set_page_quota(self.conn, pages).map_err(StoreError::unavailable)
+    }
+}
+
+/// The token that an effect issues.
+fn issued(effect: &Effect) -> Option<&TokenRecord> {
+    match effect {
+        Effect::OpenTask { token, .. }
+        | Effect::Settle { token, .. }
+        | Effect::Renew { token, .. } => Some(token),
+        _ => None,
     }
 }
 

@@ -12,8 +12,8 @@ CREATE TABLE leaf (
   CHECK ((salt IS NULL) = (payload IS NULL))
 ) STRICT;
 
--- Which leaves name an id. `role`: 0 only named, 1 a token of this task or agent was issued here,
--- 2 this very token was issued here (its first row, since a token is named only after its issue).
+-- Which leaves name an id. `role`: 0 only named, 1 a token of this task was issued here, 2 this very
+-- token was issued here (its first row, since a token is named only after its issue).
 CREATE TABLE lookup (
   key  BLOB NOT NULL,
   leaf INTEGER NOT NULL,
@@ -44,7 +44,7 @@ CREATE INDEX task_subject ON task (subject, id);
 CREATE INDEX task_workflow ON task (workflow, id);
 CREATE INDEX task_open ON task (deadline_ms) WHERE state = 0;
 
--- One row a token; `leaf` is that of its issue. Found through `lookup` and `token_hash`.
+-- One row a token; `leaf` is that of its issue. Found through `lookup` and `issued`.
 CREATE TABLE token (
   leaf          INTEGER PRIMARY KEY REFERENCES leaf (idx),
   jti           BLOB NOT NULL,
@@ -67,12 +67,15 @@ CREATE TABLE token (
   signing_input BLOB NOT NULL
 ) STRICT;
 
--- The first eight bytes of `signing_hash`; the row itself is compared in full.
-CREATE TABLE token_hash (
-  prefix INTEGER NOT NULL,
-  leaf   INTEGER NOT NULL,
-  PRIMARY KEY (prefix, leaf)
-) STRICT, WITHOUT ROWID;
+-- Tokens that have not expired, for what the writer keeps in memory: by the first half of their
+-- signing hash, and by their agent (a hash of its id). Pruned from the front.
+CREATE TABLE issued (
+  leaf  INTEGER PRIMARY KEY REFERENCES token (leaf),
+  half  BLOB NOT NULL,
+  jti   BLOB NOT NULL,
+  agent INTEGER NOT NULL,
+  exp   INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE settled_grant (
   leaf    INTEGER PRIMARY KEY REFERENCES token (leaf),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bailiwick_core::{Micros, Sha256Hash, TaskId, TokenId};
+use bailiwick_core::{Micros, TaskId, TokenId};
 use rusqlite::Connection;
 
 use super::super::key::{Key, Role};
@@ -23,19 +23,6 @@ pub(in super::super) fn one(
          WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf LIMIT 1"
     );
     first(conn, &sql, (Key::of_token(jti), ISSUED), row::token)
-}
-
-pub(in super::super) fn signed(
-    conn: &Connection,
-    hash: &Sha256Hash,
-) -> rusqlite::Result<Option<TokenId>> {
-    first(
-        conn,
-        "SELECT t.jti FROM token_hash h JOIN token t ON t.leaf = h.leaf
-         WHERE h.prefix = ?1 AND t.signing_hash = ?2 ORDER BY h.leaf LIMIT 1",
-        (row::hash_prefix(hash), hash.as_bytes()),
-        |found| row::token_id(found, 0),
-    )
 }
 
 pub(in super::super) fn of_task(

@@ -148,7 +148,7 @@ impl Writer<'_> {
         record: &HolderKeyRecord,
         proof: Option<&ProofRow>,
     ) -> Result<(), Fault> {
-        self.check_proof(proof)?;
+        self.live.check_proof(proof)?;
         self.live.agents.check(&record.agent)?;
         self.write_leaf(op)?;
         self.write_proof(proof)?;

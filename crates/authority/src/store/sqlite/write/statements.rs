@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Statement};
 
-/// Expired proofs deleted at a time.
-pub(super) const PRUNE_ROWS: u32 = 512;
+/// Expired rows deleted at a time.
+pub(super) const PRUNE_ROWS: usize = 512;
 
 /// Statements of the hot effects; rare ones use the connection's statement cache.
 pub(super) struct Statements<'c> {
@@ -12,11 +12,12 @@ pub(super) struct Statements<'c> {
     pub(super) leaf: Statement<'c>,
     pub(super) lookup: Statement<'c>,
     pub(super) token: Statement<'c>,
-    pub(super) token_hash: Statement<'c>,
+    pub(super) issued: Statement<'c>,
     pub(super) grant: Statement<'c>,
     pub(super) budget: Statement<'c>,
     pub(super) proof: Statement<'c>,
-    pub(super) prune: Statement<'c>,
+    pub(super) prune_proofs: Statement<'c>,
+    pub(super) prune_issued: Statement<'c>,
     pub(super) revoked: Statement<'c>,
     pub(super) mark: Statement<'c>,
     pub(super) probe: Statement<'c>,
@@ -39,17 +40,24 @@ impl<'c> Statements<'c> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
                    ?17, ?18, ?19)",
             )?,
-            token_hash: conn.prepare("INSERT INTO token_hash (prefix, leaf) VALUES (?1, ?2)")?,
+            issued: conn.prepare(
+                "INSERT INTO issued (leaf, half, jti, agent, exp) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
             grant: conn.prepare("INSERT INTO settled_grant (leaf, compact) VALUES (?1, ?2)")?,
             budget: conn.prepare(
                 "INSERT INTO budget (task, node, kind, key, used) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET used = excluded.used",
             )?,
             proof: conn.prepare("INSERT INTO proof (expires_ms, hash) VALUES (?1, ?2)")?,
-            prune: conn.prepare(&format!(
+            prune_proofs: conn.prepare(&format!(
                 "DELETE FROM proof WHERE (expires_ms, hash) IN
                  (SELECT expires_ms, hash FROM proof WHERE expires_ms <= ?1
                   ORDER BY expires_ms, hash LIMIT {PRUNE_ROWS})"
+            ))?,
+            // Looks at the front only; no row stays there for longer than a token lives.
+            prune_issued: conn.prepare(&format!(
+                "DELETE FROM issued WHERE leaf IN
+                 (SELECT leaf FROM issued ORDER BY leaf LIMIT {PRUNE_ROWS}) AND exp < ?1"
             ))?,
             revoked: conn.prepare(
                 "INSERT INTO revoked (status_idx, jti, task, exp, at_ms, leaf)

@@ -2,6 +2,7 @@
 
 use bailiwick_core::{TaskId, TokenId};
 
+use super::super::key::Key;
 use super::super::row::{self, signed};
 use super::{Append, Fault, Writer};
 use crate::model::{NodeDebit, ProofRow, Refused, TaskRecord, TaskState, TokenRecord};
@@ -14,7 +15,7 @@ impl Writer<'_> {
         token: &TokenRecord,
         proof: Option<&ProofRow>,
     ) -> Result<(), Fault> {
-        self.check_proof(proof)?;
+        self.live.check_proof(proof)?;
         self.live.agents.check(&token.agent)?;
         if task.state != TaskState::Open || self.mark >= task.deadline_ms {
             return Err(Refused::TaskClosed.into());
@@ -39,7 +40,7 @@ impl Writer<'_> {
         proof: Option<&ProofRow>,
         (fanout_max, rate_per_minute_max): (u32, u32),
     ) -> Result<(), Fault> {
-        self.check_proof(proof)?;
+        self.live.check_proof(proof)?;
         let found = self.live.task(self.conn, token.task)?;
         let (task, agents) = found.ok_or(Refused::TaskClosed)?;
         task.check_open(self.mark)?;
@@ -64,7 +65,7 @@ impl Writer<'_> {
         token: &TokenRecord,
         proof: Option<&ProofRow>,
     ) -> Result<(), Fault> {
-        self.check_proof(proof)?;
+        self.live.check_proof(proof)?;
         let found = self.live.task(self.conn, token.task)?;
         let (task, agents) = found.ok_or(Refused::TaskClosed)?;
         task.check_open(self.mark)?;
@@ -87,7 +88,7 @@ impl Writer<'_> {
         debits: &[NodeDebit],
         proof: Option<&ProofRow>,
     ) -> Result<(), Fault> {
-        self.check_proof(proof)?;
+        self.live.check_proof(proof)?;
         let (task, agents) = self.live.task(self.conn, id)?.ok_or(Refused::TaskClosed)?;
         task.check_open(self.mark)?;
         task.check_token(jti, agents, self.mark)?;
@@ -164,8 +165,9 @@ impl Writer<'_> {
             token.grant_hash.as_ref().map(bailiwick_core::Sha256Hash::as_bytes),
             token.signing_input,
         ])?;
-        let prefix = row::hash_prefix(&token.signing_hash);
-        self.statements.token_hash.execute((prefix, leaf))?;
+        let half = token.signing_hash.as_bytes().first_chunk::<16>();
+        let agent = Key::agent_number(&token.agent);
+        self.statements.issued.execute((leaf, half, token.jti.as_bytes(), agent, token.exp))?;
         Ok(())
     }
 }
