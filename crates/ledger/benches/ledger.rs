@@ -59,10 +59,8 @@ fn log(size: u64) -> (Frontier, Rows) {
     let mut frontier = Frontier::new();
     let mut rows = Rows(vec![Vec::new(); 8], Vec::new());
     for index in 0..size {
-        let entry = format!(
-            r#"{{"commit":"{:043}","kind":"decision","time":1790000000000,"v":1}}"#,
-            index
-        );
+        let entry =
+            format!(r#"{{"commit":"{:043}","kind":"decision","time":1790000000000,"v":1}}"#, index);
         for row in frontier.append(leaf_hash(entry.as_bytes())) {
             rows.0[usize::from(row.level)].push(row.hash);
         }

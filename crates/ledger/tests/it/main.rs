@@ -16,4 +16,5 @@ mod oracle;
 mod paths;
 mod proofs;
 mod receipts;
+mod robust;
 mod tamper;
