@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bailiwick_core::chain::adc::{self, AdcOptions, AdcToken, SignatureCheck};
-use bailiwick_core::chain::steps::{self, Commitment, Link};
+use bailiwick_core::chain::steps::{self, Link};
 use bailiwick_core::{
     Constraint, ConstraintSet, HeldAuthority, NarrowError, ScopeForm, ScopeSet, UnixMillis,
     VerifyError, ct_eq, hmac_sha256,
@@ -98,7 +98,7 @@ fn legacy(tokens: &[&str], key: &PublishedKey, now: UnixMillis) -> Result<(), Ve
     // Draft-01 reads authority only at step 4, so the links before it carry none.
     let nothing = HeldAuthority::nothing();
     let links: Vec<Link<'_>> = parsed.iter().map(|token| token.link(&nothing)).collect();
-    if links.first().is_some_and(|root| root.commitment != Commitment::Absent) {
+    if parsed.first().is_some_and(|root| root.payload.get("par_hash").is_some()) {
         return Err(malformed(0, "the root must not carry par_hash"));
     }
     steps::commitments(&links)?;

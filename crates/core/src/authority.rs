@@ -1,12 +1,13 @@
 //! What a token permits: scopes and constraints, and when that is narrower than a parent's.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::claims::DETAIL_TYPE;
 use crate::constraint::{
     CallArguments, Constraint, ConstraintError, Debit, ReadSet, Refusal, Totals,
 };
+use crate::json::{object, text};
 use crate::limits::CONSTRAINTS_MAX;
 use crate::outcome::Outcome;
 use crate::scope::{Scope, ScopeError, ScopeSet};
@@ -196,8 +197,11 @@ impl HeldAuthority {
     /// The `agent_delegation` authorization detail.
     #[must_use]
     pub fn to_detail(&self) -> Value {
-        let constraints: Vec<Value> = self.constraints.iter().map(Constraint::to_json).collect();
-        json!({ "type": DETAIL_TYPE, "scopes": self.scopes, "constraints": constraints })
+        object([
+            ("type", Value::from(DETAIL_TYPE)),
+            ("scopes", self.scopes.iter().map(text).collect()),
+            ("constraints", self.constraints.iter().map(Constraint::to_json).collect()),
+        ])
     }
 
     /// Whether this is narrower than `parent` or equal to it, by ADC's subsumption.

@@ -243,6 +243,19 @@ impl VerifyingKey {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         self.0.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
     }
+
+    /// [`VerifyingKey::verify`] for a message whose SHA-256 is already computed.
+    pub(crate) fn verify_hashed(
+        &self,
+        message: &HashedMessage<'_>,
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        let verified = match self.0.algorithm {
+            Algorithm::Es256 => self.0.parsed.verify_digest_sig(&message.digest, signature),
+            Algorithm::EdDsa => self.0.parsed.verify_sig(message.text.as_bytes(), signature),
+        };
+        verified.map_err(|_| BadSignature)
+    }
 }
 
 fn coordinates(algorithm: Algorithm, raw: &[u8]) -> (String, Option<String>) {
@@ -370,12 +383,39 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// What a compact JWS signs, with its SHA-256, which par_hash, ES256 and the token hash all need.
+#[derive(Clone)]
+pub(crate) struct HashedMessage<'a> {
+    text: &'a str,
+    digest: digest::Digest,
+}
+
+impl<'a> HashedMessage<'a> {
+    /// Hashes a compact JWS once: the part that is signed, and the whole.
+    pub(crate) fn of(compact: &'a str, signing_input: &'a str) -> (Self, Sha256Hash) {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(signing_input.as_bytes());
+        let digest = context.clone().finish();
+        context.update(compact.as_bytes().get(signing_input.len()..).unwrap_or_default());
+        (Self { text: signing_input, digest }, to_hash(&context.finish()))
+    }
+
+    /// SHA-256 of the signing input.
+    pub(crate) fn hash(&self) -> Sha256Hash {
+        to_hash(&self.digest)
+    }
+}
+
+fn to_hash(digest: &digest::Digest) -> Sha256Hash {
+    let mut out = [0_u8; 32];
+    out.copy_from_slice(digest.as_ref());
+    Sha256Hash(out)
+}
+
 /// SHA-256 of `bytes`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> Sha256Hash {
-    let mut out = [0_u8; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    Sha256Hash(out)
+    to_hash(&digest::digest(&digest::SHA256, bytes))
 }
 
 /// HMAC-SHA-256 of `bytes`. For server nonces and test vectors; tokens are never HMAC-signed.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::authority::HeldAuthority;
 use crate::claims;
@@ -11,6 +11,7 @@ use crate::crypto::VerifyingKey;
 use crate::error::VerifyError;
 use crate::hash::Sha256Hash;
 use crate::ids::{AgentId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
+use crate::json::{object, put, text};
 use crate::limits::URI_BYTES_MAX;
 use crate::token::{
     HolderBinding, RawBinding, RawDetail, UnsignedToken, check_life, check_purpose, check_text,
@@ -101,38 +102,36 @@ impl GrantClaims {
     /// The payload as a JSON tree.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut payload = json!({
-            claims::ISS: self.iss,
-            claims::SUB: self.sub,
-            claims::AUD: self.aud,
-            claims::CLIENT_ID: self.client_id,
-            claims::IAT: self.iat,
-            claims::EXP: self.exp,
-            claims::JTI: self.jti,
-            claims::SCOPE: self.authority.scopes.to_string(),
-            claims::AUTHORIZATION_DETAILS: [self.authority.to_detail()],
-            claims::DEL_DEPTH: self.del_depth,
-            claims::DEL_MAX_DEPTH: self.del_max_depth,
-            claims::PAR_HASH: self.par_hash,
-            claims::TXN: self.txn,
-            claims::HOP: {
-                "v": claims::VERSION,
-                "purpose": self.hop.purpose,
-                "workflow": self.hop.workflow,
-                "tenant": self.hop.tenant,
-                "env": self.hop.env,
-            },
-        });
-        if let (Value::Object(members), Some(cnf)) = (&mut payload, &self.cnf) {
-            members.insert(claims::CNF.into(), json!(cnf));
-        }
+        let facts = object([
+            ("v", Value::from(claims::VERSION)),
+            ("purpose", Value::from(self.hop.purpose.as_str())),
+            ("workflow", text(&self.hop.workflow)),
+            ("tenant", text(&self.hop.tenant)),
+            ("env", Value::from(self.hop.env.as_str())),
+        ]);
+        let mut payload = object([
+            (claims::ISS, text(&self.iss)),
+            (claims::SUB, text(&self.sub)),
+            (claims::AUD, Value::from(self.aud.as_str())),
+            (claims::CLIENT_ID, text(&self.client_id)),
+            (claims::IAT, Value::from(self.iat)),
+            (claims::EXP, Value::from(self.exp)),
+            (claims::JTI, text(&self.jti)),
+            (claims::SCOPE, text(&self.authority.scopes)),
+            (claims::AUTHORIZATION_DETAILS, Value::Array(vec![self.authority.to_detail()])),
+            (claims::DEL_DEPTH, Value::from(self.del_depth)),
+            (claims::DEL_MAX_DEPTH, Value::from(self.del_max_depth)),
+            (claims::PAR_HASH, text(&self.par_hash)),
+            (claims::TXN, text(&self.txn)),
+            (claims::HOP, facts),
+        ]);
+        put(&mut payload, claims::CNF, self.cnf.map(|cnf| cnf.to_json()));
         payload
     }
 
     /// Reads a payload that is already known to be canonical. `hop` is its place, for errors.
-    pub(crate) fn from_payload(payload: &[u8], hop: usize) -> Result<Self, VerifyError> {
-        let raw: RawGrant<'_> =
-            serde_json::from_slice(payload).map_err(|e| claims_fault(hop, &e))?;
+    pub(crate) fn from_payload(payload: &str, hop: usize) -> Result<Self, VerifyError> {
+        let raw: RawGrant<'_> = serde_json::from_str(payload).map_err(|e| claims_fault(hop, &e))?;
         if raw.hop.v != claims::VERSION {
             return Err(VerifyError::malformed(hop, "hop claim of another version"));
         }
@@ -185,12 +184,12 @@ impl UnsignedToken {
     /// [`VerifyError`] when a verifier would refuse the claims whatever the signature.
     pub fn grant(claims: &GrantClaims, delegator: &VerifyingKey) -> Result<Self, VerifyError> {
         claims.check(0)?;
-        let header = json!({
-            "alg": delegator.algorithm().name(),
-            "c14n": claims::C14N,
-            "jwk": delegator.to_jwk(),
-            "typ": claims::TYP,
-        });
+        let header = object([
+            ("alg", Value::from(delegator.algorithm().name())),
+            ("c14n", Value::from(claims::C14N)),
+            ("jwk", delegator.to_jwk()),
+            ("typ", Value::from(claims::TYP)),
+        ]);
         Self::from_parts(&header, &claims.to_json())
     }
 }

@@ -55,12 +55,12 @@ pub enum Form {
     Other,
 }
 
-/// Reads `bytes` once; parse faults are errors, a non-canonical form is not.
+/// Reads a text once; parse faults are errors, a non-canonical form is not.
 ///
 /// # Errors
 /// [`JcsError::Malformed`], [`JcsError::DuplicateMember`] or [`JcsError::NonFinite`].
-pub fn scan_text(bytes: &[u8]) -> Result<Form, JcsError> {
-    scan::scan(bytes)
+pub fn scan_text(text: &str) -> Result<Form, JcsError> {
+    scan::scan(text)
 }
 
 /// Accepts exactly the RFC 8785 form of a JSON text.
@@ -68,7 +68,7 @@ pub fn scan_text(bytes: &[u8]) -> Result<Form, JcsError> {
 /// # Errors
 /// [`JcsError`], parse faults before [`JcsError::NonCanonical`].
 pub fn check(bytes: &[u8]) -> Result<(), JcsError> {
-    match scan_text(bytes)? {
+    match scan_text(std::str::from_utf8(bytes).map_err(|_| JcsError::Malformed)?)? {
         Form::Canonical => Ok(()),
         Form::Other => Err(JcsError::NonCanonical),
     }

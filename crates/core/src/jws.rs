@@ -13,9 +13,9 @@ pub struct Jws<'a> {
     /// `base64url(header) "." base64url(payload)`: the bytes that are signed.
     pub signing_input: &'a str,
     /// The header's JSON.
-    pub header: Vec<u8>,
+    pub header: String,
     /// The payload's JSON.
-    pub payload: Vec<u8>,
+    pub payload: String,
     /// The signature's bytes.
     pub signature: Vec<u8>,
 }
@@ -39,9 +39,8 @@ impl<'a> Jws<'a> {
     pub fn parse(compact: &'a str) -> Result<Self, JwsError> {
         let (signing_input, signature) = compact.rsplit_once('.').ok_or(JwsError::Framing)?;
         let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Framing)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::Framing);
-        let (header, payload) = (decode(header)?, decode(payload)?);
-        let signature = decode(signature)?;
+        let (header, payload) = (decode_text(header)?, decode_text(payload)?);
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| JwsError::Framing)?;
         check_forms(&header, &payload)?;
         Ok(Self { signing_input, header, payload, signature })
     }
@@ -54,18 +53,23 @@ impl<'a> Jws<'a> {
 }
 
 /// Header and payload of a signing input, for a reader that trusts where the bytes came from.
-pub(crate) fn split_signing_input(input: &[u8]) -> Result<(Vec<u8>, Vec<u8>), JwsError> {
+pub(crate) fn split_signing_input(input: &[u8]) -> Result<(String, String), JwsError> {
     let text = std::str::from_utf8(input).map_err(|_| JwsError::Framing)?;
     let (header, payload) = text.split_once('.').ok_or(JwsError::Framing)?;
-    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::Framing);
-    let (header, payload) = (decode(header)?, decode(payload)?);
+    let (header, payload) = (decode_text(header)?, decode_text(payload)?);
     check_forms(&header, &payload)?;
     Ok((header, payload))
 }
 
-fn check_forms(header: &[u8], payload: &[u8]) -> Result<(), JwsError> {
+/// The text of a base64url part; bytes that are no text are no JSON.
+fn decode_text(part: &str) -> Result<String, JwsError> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::Framing)?;
+    String::from_utf8(bytes).map_err(|_| JcsError::Malformed.into())
+}
+
+fn check_forms(header: &str, payload: &str) -> Result<(), JwsError> {
     let forms = [jcs::scan_text(header)?, jcs::scan_text(payload)?];
-    let objects = header.first() == Some(&b'{') && payload.first() == Some(&b'{');
+    let objects = header.starts_with('{') && payload.starts_with('{');
     if forms.contains(&Form::Other) {
         return Err(JcsError::NonCanonical.into());
     }

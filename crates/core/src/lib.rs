@@ -19,11 +19,13 @@ pub mod grant;
 pub mod hash;
 pub mod ids;
 pub mod jcs;
+mod json;
 pub mod jws;
 pub mod limits;
 pub mod narrow;
 pub mod outcome;
 pub mod scope;
+mod text;
 pub mod time;
 pub mod token;
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::authority::HeldAuthority;
 use crate::claims;
@@ -15,6 +15,7 @@ use crate::error::VerifyError;
 use crate::hash::Sha256Hash;
 use crate::ids::{AgentId, DecisionId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
 use crate::jcs::{JcsError, canonicalize_value};
+use crate::json::{object, put, text};
 use crate::jws;
 
 pub(crate) use raw::{
@@ -36,8 +37,8 @@ impl HolderBinding {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Jkt(thumbprint) => json!({ claims::JKT: thumbprint }),
-            Self::X5tS256(hash) => json!({ claims::X5T_S256: hash }),
+            Self::Jkt(thumbprint) => object([(claims::JKT, text(thumbprint))]),
+            Self::X5tS256(hash) => object([(claims::X5T_S256, text(hash))]),
         }
     }
 
@@ -89,9 +90,11 @@ impl ActChain {
     /// The nested `act` object; null for no actors.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        self.0.iter().rev().fold(Value::Null, |inner, actor| match inner {
-            Value::Null => json!({ "iss": actor.iss, "sub": actor.sub }),
-            inner => json!({ "iss": actor.iss, "sub": actor.sub, "act": inner }),
+        self.0.iter().rev().fold(Value::Null, |inner, actor| {
+            let mut outer =
+                object([("iss", Value::from(actor.iss.as_str())), ("sub", text(&actor.sub))]);
+            put(&mut outer, "act", (!inner.is_null()).then_some(inner));
+            outer
         })
     }
 }
@@ -169,37 +172,30 @@ impl HopClaims {
     /// The payload as a JSON tree.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut payload = json!({
-            claims::ISS: self.iss,
-            claims::SUB: self.sub,
-            claims::AUD: self.aud,
-            claims::CLIENT_ID: self.client_id,
-            claims::IAT: self.iat,
-            claims::EXP: self.exp,
-            claims::JTI: self.jti,
-            claims::CNF: self.cnf,
-            claims::SCOPE: self.authority.scopes.to_string(),
-            claims::AUTHORIZATION_DETAILS: [self.authority.to_detail()],
-            claims::DEL_DEPTH: self.del_depth,
-            claims::DEL_MAX_DEPTH: self.del_max_depth,
-            claims::ACT: self.act.to_json(),
-            claims::TXN: self.txn,
-            claims::HOP: self.hop.to_json(),
-        });
-        if let Value::Object(members) = &mut payload {
-            if let Some(par_hash) = &self.par_hash {
-                members.insert(claims::PAR_HASH.into(), json!(par_hash));
-            }
-            if let Some(status) = &self.status {
-                let list = json!({ "status_list": { "idx": status.idx, "uri": status.uri } });
-                members.insert(claims::STATUS.into(), list);
-            }
-        }
+        let mut payload = object([
+            (claims::ISS, Value::from(self.iss.as_str())),
+            (claims::SUB, text(&self.sub)),
+            (claims::AUD, Value::from(self.aud.as_str())),
+            (claims::CLIENT_ID, text(&self.client_id)),
+            (claims::IAT, Value::from(self.iat)),
+            (claims::EXP, Value::from(self.exp)),
+            (claims::JTI, text(&self.jti)),
+            (claims::CNF, self.cnf.to_json()),
+            (claims::SCOPE, text(&self.authority.scopes)),
+            (claims::AUTHORIZATION_DETAILS, Value::Array(vec![self.authority.to_detail()])),
+            (claims::DEL_DEPTH, Value::from(self.del_depth)),
+            (claims::DEL_MAX_DEPTH, Value::from(self.del_max_depth)),
+            (claims::ACT, self.act.to_json()),
+            (claims::TXN, text(&self.txn)),
+            (claims::HOP, self.hop.to_json()),
+        ]);
+        put(&mut payload, claims::PAR_HASH, self.par_hash.as_ref().map(text));
+        put(&mut payload, claims::STATUS, self.status.as_ref().map(StatusRef::to_json));
         payload
     }
 
     /// Reads a payload that is already known to be canonical. `hop` is its place, for errors.
-    pub(crate) fn from_payload(payload: &[u8], hop: usize) -> Result<Self, VerifyError> {
+    pub(crate) fn from_payload(payload: &str, hop: usize) -> Result<Self, VerifyError> {
         raw::read_hop(payload, hop)
     }
 
@@ -211,24 +207,27 @@ impl HopClaims {
 
 impl HopFacts {
     fn to_json(&self) -> Value {
-        let mut facts = json!({
-            "v": claims::VERSION,
-            "purpose": self.purpose,
-            "workflow": self.workflow,
-            "tenant": self.tenant,
-            "env": self.env,
-            "lineage": self.lineage,
-        });
-        if let Value::Object(members) = &mut facts {
-            let mut put = |name: &str, value: Option<Value>| {
-                value.map(|value| members.insert(name.to_owned(), value))
-            };
-            put("decision", self.decision.map(|id| json!(id)));
-            put("policy", self.policy.as_ref().map(|hash| json!(hash)));
-            put("grant", self.grant.map(|hash| json!(hash.named())));
-            put("ask", self.ask.clone());
-        }
+        let mut facts = object([
+            ("v", Value::from(claims::VERSION)),
+            ("purpose", Value::from(self.purpose.as_str())),
+            ("workflow", text(&self.workflow)),
+            ("tenant", text(&self.tenant)),
+            ("env", Value::from(self.env.as_str())),
+            ("lineage", self.lineage.iter().map(text).collect()),
+        ]);
+        put(&mut facts, "decision", self.decision.as_ref().map(text));
+        put(&mut facts, "policy", self.policy.as_ref().map(text));
+        put(&mut facts, "grant", self.grant.map(|hash| Value::from(hash.named())));
+        put(&mut facts, "ask", self.ask.clone());
         facts
+    }
+}
+
+impl StatusRef {
+    fn to_json(&self) -> Value {
+        let list =
+            object([("idx", Value::from(self.idx)), ("uri", Value::from(self.uri.as_str()))]);
+        object([("status_list", list)])
     }
 }
 
@@ -265,9 +264,12 @@ impl UnsignedToken {
     ) -> Result<Self, VerifyError> {
         claims.check(0)?;
         check_text(kid, crate::limits::KID_BYTES_MAX, "kid", 0)?;
-        let header = json!({
-            "alg": algorithm.name(), "c14n": claims::C14N, "kid": kid, "typ": claims::TYP,
-        });
+        let header = object([
+            ("alg", Value::from(algorithm.name())),
+            ("c14n", Value::from(claims::C14N)),
+            ("kid", Value::from(kid)),
+            ("typ", Value::from(claims::TYP)),
+        ]);
         Self::from_parts(&header, &claims.to_json())
     }
 

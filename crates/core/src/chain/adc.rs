@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::steps::{self, Commitment, Link, MaxDepth};
+use super::steps::{self, Commitment, Link, MaxDepth, NotBefore};
 use crate::authority::HeldAuthority;
 use crate::claims;
 use crate::error::VerifyError;
@@ -65,7 +65,7 @@ pub fn verify(
     }
     let links: Vec<Link<'_>> =
         parsed.iter().zip(&authorities).map(|(token, held)| token.link(held)).collect();
-    if links.first().is_some_and(|root| root.commitment != Commitment::Absent) {
+    if parsed.first().is_some_and(|root| root.payload.get(claims::PAR_HASH).is_some()) {
         return Err(VerifyError::malformed(0, "the root must not carry par_hash"));
     }
     steps::commitments(&links)?;
@@ -109,8 +109,8 @@ impl<'a> AdcToken<'a> {
             JwsError::Framing => VerifyError::malformed(hop, error.to_string()),
             JwsError::Json(fault) => VerifyError::Json { hop, fault },
         })?;
-        let read = |bytes: &[u8]| {
-            serde_json::from_slice::<Value>(bytes)
+        let read = |text: &str| {
+            serde_json::from_str::<Value>(text)
                 .map_err(|_| VerifyError::malformed(hop, "not a JSON object"))
         };
         let (header, payload) = (read(&jws.header)?, read(&jws.payload)?);
@@ -135,7 +135,10 @@ impl<'a> AdcToken<'a> {
             subject: self.payload.get(claims::SUB).and_then(Value::as_str).unwrap_or_default(),
             authority,
             expires: number(claims::EXP).unwrap_or(f64::NEG_INFINITY),
-            not_before: number("nbf"),
+            not_before: match self.payload.get("nbf") {
+                None | Some(Value::Null) => NotBefore::Absent,
+                Some(nbf) => nbf.as_f64().map_or(NotBefore::Invalid, NotBefore::At),
+            },
         }
     }
 }
@@ -197,9 +200,6 @@ fn check_claims(payload: &Value, hop: usize) -> Result<HeldAuthority, VerifyErro
         if !payload.get(name).is_some_and(Value::is_number) {
             return bad(&format!("{name} must be a number"));
         }
-    }
-    if payload.get("nbf").is_some_and(|nbf| !nbf.is_null() && !nbf.is_number()) {
-        return bad("nbf must be a number");
     }
     let confirms = |cnf: &Value| ["jkt", "jwk", "x5t#S256"].iter().any(|m| cnf.get(m).is_some());
     if !payload.get(claims::CNF).is_some_and(confirms) {

@@ -26,8 +26,8 @@ pub struct Link<'a> {
     pub authority: &'a HeldAuthority,
     /// `exp` in seconds.
     pub expires: f64,
-    /// `nbf` in seconds, where a profile allows it.
-    pub not_before: Option<f64>,
+    /// `nbf`, where a profile allows it.
+    pub not_before: NotBefore,
 }
 
 /// A token's `par_hash`.
@@ -48,6 +48,17 @@ pub enum MaxDepth {
     Absent,
     /// A positive integer.
     Tokens(u64),
+    /// Anything else.
+    Invalid,
+}
+
+/// A token's `nbf`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum NotBefore {
+    /// None.
+    Absent,
+    /// Seconds.
+    At(f64),
     /// Anything else.
     Invalid,
 }
@@ -144,15 +155,18 @@ pub fn authorities(links: &[Link<'_>]) -> Result<(), VerifyError> {
 /// (RFC 7519 §4.1.4), one second earlier than in ADC's reference.
 ///
 /// # Errors
-/// `expired`.
+/// `expired`, or `malformed` for an `nbf` that is none.
 pub fn times(links: &[Link<'_>], now: UnixMillis) -> Result<(), VerifyError> {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds stay far below 2^53")]
     let now = now.0 as f64 / 1000.0;
     let mut parent = f64::INFINITY;
     for (hop, link) in links.iter().enumerate() {
         let expired = |what| Err(VerifyError::Expired { hop, what });
-        if link.not_before.is_some_and(|start| now < start) {
-            return expired("not valid yet");
+        match link.not_before {
+            NotBefore::Absent => {}
+            NotBefore::Invalid => return Err(VerifyError::malformed(hop, "nbf is not a number")),
+            NotBefore::At(start) if now < start => return expired("not valid yet"),
+            NotBefore::At(_) => {}
         }
         if now >= link.expires {
             return expired("expired");

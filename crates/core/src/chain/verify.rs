@@ -295,7 +295,7 @@ pub fn verify_leaf(
         ancestors: Vec::new(),
         unsettled: 0,
         signing_hash: hop.signing_hash,
-        token_hash: Some(token.token_hash()),
+        token_hash: Some(hop.token_hash),
         leaf: hop.claims,
     })))
 }
@@ -352,7 +352,8 @@ pub fn verify_chain(
         }
     }
     let signing_hash = links.last().map(|link| link.signing_hash);
-    let token_hash = chain.0.last().map(UnverifiedToken::token_hash);
+    let token_hash = grants.last().map(|grant| grant.token_hash);
+    let token_hash = token_hash.or_else(|| hops.last().map(|token| token.token_hash));
     let (Some(leaf), Some(signing_hash)) = (claims.pop(), signing_hash) else {
         return Err(VerifyError::malformed(0, "empty chain"));
     };
@@ -397,7 +398,7 @@ pub fn verify_grant(
     }
     Ok(VerifiedGrant {
         parent: parent.clone(),
-        grant_hash: grant.token_hash(),
+        grant_hash: parsed.token_hash,
         signing_hash: parsed.signing_hash,
         delegator_key: parsed.key,
         claims: parsed.claims,

@@ -1,12 +1,14 @@
 //! The closed JSON form of a constraint, and its bounds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::members::{Members, Scalar};
-use super::number::Number;
 use super::path::CanonicalPath;
 use super::reads::ReadSource;
 use super::{Constraint, ConstraintError, Rule, host};
@@ -39,12 +41,10 @@ impl Constraint {
     /// [`ConstraintError`] when the object is not closed, has not exactly one type member, or a
     /// member has the wrong form. An unknown single type member is not an error.
     pub fn from_json(value: &Value) -> Result<Self, ConstraintError> {
-        let fail = |key: &str, what: &str| ConstraintError { key: key.into(), what: what.into() };
-        let object = value.as_object().ok_or_else(|| fail("", "not an object"))?;
-        let key = object.get("key").and_then(Value::as_str);
-        let key = key.ok_or_else(|| fail("", "key is not a string"))?;
-        let rule = read_rule(object).map_err(|what| fail(key, &what))?;
-        Self::new(key, rule)
+        Self::deserialize(value).map_err(|error| ConstraintError {
+            key: shown(value.get("key").and_then(Value::as_str).unwrap_or_default()),
+            what: error.to_string(),
+        })
     }
 
     /// The constraint object.
@@ -79,61 +79,100 @@ impl Serialize for Constraint {
 
 impl<'de> Deserialize<'de> for Constraint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        Self::from_json(&value).map_err(serde::de::Error::custom)
+        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
-/// Finds the one type member and reads it with the members its type adds.
-fn read_rule(object: &Map<String, Value>) -> Result<Rule, String> {
-    let others = || object.iter().filter(|(name, _)| *name != "key");
-    let mut known = others().filter(|(name, _)| KNOWN.contains(&name.as_str()));
-    let Some((name, value)) = known.next() else {
-        let mut unknown = others();
-        return match (unknown.next(), unknown.next()) {
-            (Some((member, value)), None) => {
-                Ok(Rule::Unknown { member: member.clone(), value: value.clone() })
+/// A member's name, borrowed where the text has it as it is.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Reads the members in any order: `key`, one known type, and whatever else there is.
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Constraint;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a constraint object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Constraint, A::Error> {
+        let mut key: Option<Name<'de>> = None;
+        let mut known: Option<Rule> = None;
+        let mut others: Vec<(String, Value)> = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            if name == "key" {
+                if key.replace(map.next_value()?).is_some() {
+                    return Err(A::Error::custom("key is given twice"));
+                }
+            } else if let Some(rule) = read_known(&name, &mut map)? {
+                if known.replace(rule).is_some() {
+                    return Err(A::Error::custom("must carry exactly one type member"));
+                }
+            } else {
+                others.push((name.into_owned(), map.next_value()?));
             }
-            _ => Err("must carry exactly one type member".into()),
-        };
-    };
-    if known.next().is_some() {
-        return Err("must carry exactly one type member".into());
+        }
+        let Name(key) = key.ok_or_else(|| A::Error::custom("has no key"))?;
+        let rule = complete(known, others).map_err(A::Error::custom)?;
+        Constraint::new(&key, rule).map_err(|error| A::Error::custom(error.what))
     }
-    let added = if name == "rank" { 1 } else { 0 };
-    if object.len() != 2 + added || (added == 1 && !object.contains_key("order")) {
-        return Err(format!("type {name} has a missing or an undefined member"));
-    }
-    known_rule(name, value, object).ok_or_else(|| format!("{name} has the wrong form"))
 }
 
-fn known_rule(name: &str, value: &Value, object: &Map<String, Value>) -> Option<Rule> {
-    Some(match name {
-        "max" => Rule::Max(Number::from_json(value)?),
-        "min" => Rule::Min(Number::from_json(value)?),
-        "max_lifetime" => Rule::MaxLifetime(Number::from_json(value)?),
-        "max_subtree" => Rule::MaxSubtree(Number::from_json(value)?),
-        "one_of" => Rule::OneOf(members(value)?),
-        "not_one_of" => Rule::NotOneOf(members(value)?),
-        "subset_of" => Rule::SubsetOf(members(value)?),
-        "prefix" => Rule::Prefix(value.as_str()?.to_owned()),
-        "contains" => Rule::Contains(value.as_str()?.to_owned()),
-        "under" => Rule::Under(CanonicalPath::from_constraint(value.as_str()?)?),
-        "absent" => (*value == Value::Bool(true)).then_some(Rule::Absent)?,
-        "rank" => {
-            Rule::Rank { rank: value.as_str()?.to_owned(), order: strings(object.get("order")?)? }
+/// Reads the value of a known type member; `None` when the name is no known type.
+fn read_known<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Option<Rule>, A::Error> {
+    Ok(Some(match name {
+        "max" => Rule::Max(map.next_value()?),
+        "min" => Rule::Min(map.next_value()?),
+        "max_lifetime" => Rule::MaxLifetime(map.next_value()?),
+        "max_subtree" => Rule::MaxSubtree(map.next_value()?),
+        "one_of" => Rule::OneOf(Members::new(map.next_value::<Vec<Scalar>>()?)),
+        "not_one_of" => Rule::NotOneOf(Members::new(map.next_value::<Vec<Scalar>>()?)),
+        "subset_of" => Rule::SubsetOf(Members::new(map.next_value::<Vec<Scalar>>()?)),
+        "prefix" => Rule::Prefix(map.next_value()?),
+        "contains" => Rule::Contains(map.next_value()?),
+        "rank" => Rule::Rank { rank: map.next_value()?, order: Vec::new() },
+        "absent" => match map.next_value::<bool>()? {
+            true => Rule::Absent,
+            false => return Err(A::Error::custom("absent must be true")),
+        },
+        "under" => {
+            let Name(path) = map.next_value()?;
+            let path = CanonicalPath::from_constraint(&path);
+            Rule::Under(path.ok_or_else(|| A::Error::custom("under is not a canonical path"))?)
         }
         "host" => {
-            let mut hosts = strings(value)?;
+            let mut hosts: Vec<String> = map.next_value()?;
             hosts.sort_unstable();
             hosts.dedup();
             Rule::Host(hosts)
         }
-        "from_read" => Rule::FromRead(normal_sources(
-            value.as_array()?.iter().map(source_from_json).collect::<Option<_>>()?,
-        )),
-        _ => return None,
-    })
+        "from_read" => {
+            let sources: Vec<Value> = map.next_value()?;
+            let sources = sources.iter().map(source_from_json).collect::<Option<_>>();
+            let sources =
+                sources.ok_or_else(|| A::Error::custom("from_read has the wrong form"))?;
+            Rule::FromRead(normal_sources(sources))
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The rule, given the known type member and all members that are neither it nor the key.
+fn complete(known: Option<Rule>, others: Vec<(String, Value)>) -> Result<Rule, &'static str> {
+    let mut others = others.into_iter();
+    match (known, others.next(), others.next()) {
+        (Some(Rule::Rank { rank, .. }), Some((name, order)), None) if name == "order" => {
+            let order = strings(&order).ok_or("order must list names")?;
+            Ok(Rule::Rank { rank, order })
+        }
+        (Some(Rule::Rank { .. }), ..) => Err("rank must carry order and nothing else"),
+        (Some(rule), None, None) => Ok(rule),
+        (Some(_), ..) => Err("carries a member its type does not define"),
+        (None, Some((member, value)), None) => Ok(Rule::Unknown { member, value }),
+        (None, ..) => Err("must carry exactly one type member"),
+    }
 }
 
 /// Distinct elements in a fixed order, without those another one subsumes.
@@ -146,13 +185,8 @@ pub(super) fn normal_sources(sources: Vec<ReadSource>) -> Vec<ReadSource> {
         kept.retain(|other| !source.subsumes(other));
         kept.push(source);
     }
-    kept.sort_by_cached_key(|source| source_to_json(source).to_string());
+    kept.sort_unstable();
     kept
-}
-
-fn members(value: &Value) -> Option<Members> {
-    let scalars: Option<Vec<Scalar>> = value.as_array()?.iter().map(Scalar::from_json).collect();
-    Some(Members::new(scalars?))
 }
 
 fn strings(value: &Value) -> Option<Vec<String>> {

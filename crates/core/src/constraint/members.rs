@@ -1,5 +1,8 @@
 //! Sets of JSON scalars, told apart by type and value.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::Value;
 
 use super::number::Number;
@@ -48,6 +51,49 @@ impl Scalar {
             (Self::String(text), Value::String(other)) => **text == *other.as_str(),
             _ => Self::from_json(value).as_ref() == Some(self),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, number, boolean or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "inexact ones are out of range")]
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
+        self.visit_f64(value as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "inexact ones are out of range")]
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Scalar, E> {
+        let number = Number::new(value).map(Scalar::Number);
+        number.ok_or_else(|| E::custom("number is out of the safe range"))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::String(text.into()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::Value;
 
 use crate::jcs::SAFE_INTEGER_MAX;
@@ -38,6 +39,37 @@ impl Number {
     pub fn to_json(self) -> Value {
         #[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53 - 1")]
         if self.0.fract() == 0.0 { Value::from(self.0 as i64) } else { Value::from(self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Double;
+
+        impl Visitor<'_> for Double {
+            type Value = f64;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number in the safe range")
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "inexact ones are out of range")]
+            fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+                Ok(value as f64)
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "inexact ones are out of range")]
+            fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+                Ok(value as f64)
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+                Ok(value)
+            }
+        }
+
+        let double = deserializer.deserialize_any(Double)?;
+        Self::new(double).ok_or_else(|| D::Error::custom("number is out of the safe range"))
     }
 }
 

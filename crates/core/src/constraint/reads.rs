@@ -20,7 +20,7 @@ use crate::limits::JSON_DEPTH_MAX;
 use crate::scope::Scope;
 
 /// One element of `from_read`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReadSource {
     /// The scope the read was allowed under.
     pub scope: Scope,

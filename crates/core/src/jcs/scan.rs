@@ -7,8 +7,8 @@ use super::write::es_number;
 use super::{Form, JcsError, SAFE_INTEGER_MAX};
 use crate::limits::JSON_DEPTH_MAX;
 
-pub(super) fn scan(bytes: &[u8]) -> Result<Form, JcsError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| JcsError::Malformed)?;
+pub(super) fn scan(text: &str) -> Result<Form, JcsError> {
+    let bytes = text.as_bytes();
     let mut scanner = Scanner { text, bytes, at: 0, canonical: true, names: Vec::new() };
     scanner.space();
     scanner.value(0)?;
@@ -171,8 +171,7 @@ impl Scanner<'_> {
         let mut escaped = false;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
-            self.at += plain.ok_or(JcsError::Malformed)?;
+            self.at += plain_length(rest);
             match self.peek() {
                 Some(b'"') => {
                     let text = Text { start, end: self.at, escaped };
@@ -275,4 +274,25 @@ impl Scanner<'_> {
         self.at += count;
         if count == 0 { Err(JcsError::Malformed) } else { Ok(count) }
     }
+}
+
+/// How many bytes in front need no escape: eight at a time, then one by one.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each byte that is below `n`, which is at most 0x80 (exact up to the first).
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGH;
+    let mut length = 0;
+    for chunk in bytes.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let slash = word ^ (ONES * u64::from(b'\\'));
+        let special = below(word, 0x20) | below(quote, 1) | below(slash, 1);
+        if special != 0 {
+            return length + (special.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + rest.iter().take_while(|b| **b >= 0x20 && **b != b'"' && **b != b'\\').count()
 }

@@ -171,8 +171,8 @@ impl RawDetail<'_> {
     }
 }
 
-pub(super) fn read_hop(payload: &[u8], hop: usize) -> Result<HopClaims, VerifyError> {
-    let raw: RawHop<'_> = serde_json::from_slice(payload).map_err(|e| claims_fault(hop, &e))?;
+pub(super) fn read_hop(payload: &str, hop: usize) -> Result<HopClaims, VerifyError> {
+    let raw: RawHop<'_> = serde_json::from_str(payload).map_err(|e| claims_fault(hop, &e))?;
     if raw.hop.v != claims::VERSION {
         return Err(VerifyError::malformed(hop, "hop claim of another version"));
     }
@@ -245,8 +245,7 @@ pub(crate) fn check_text(
     name: &str,
     hop: usize,
 ) -> Result<(), VerifyError> {
-    let bad = |c: char| c.is_control() || c.is_whitespace() || crate::ids::is_invisible(c);
-    if text.is_empty() || text.len() > bytes_max || text.chars().any(bad) {
+    if text.is_empty() || text.len() > bytes_max || !crate::text::is_printable_word(text) {
         return Err(VerifyError::malformed(
             hop,
             format!("{name} is empty, too long or not printable"),

@@ -14,3 +14,4 @@ mod fixture;
 mod grant;
 mod leaf;
 mod robust;
+mod vectors;

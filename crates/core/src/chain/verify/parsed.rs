@@ -1,8 +1,8 @@
 //! One presented token taken apart: a settled token or a grant, by which key its header names.
 
-use crate::chain::steps::{Commitment, Link, MaxDepth};
+use crate::chain::steps::{Commitment, Link, MaxDepth, NotBefore};
 use crate::claims;
-use crate::crypto::VerifyingKey;
+use crate::crypto::{HashedMessage, VerifyingKey};
 use crate::error::VerifyError;
 use crate::grant::GrantClaims;
 use crate::hash::Sha256Hash;
@@ -18,20 +18,22 @@ pub(super) enum Parsed<'a> {
 }
 
 pub(super) struct ParsedHop<'a> {
-    signing_input: &'a str,
+    message: HashedMessage<'a>,
     signature: Vec<u8>,
     alg: String,
     kid: String,
     pub(super) signing_hash: Sha256Hash,
+    pub(super) token_hash: Sha256Hash,
     pub(super) claims: HopClaims,
 }
 
 pub(super) struct ParsedGrant<'a> {
-    signing_input: &'a str,
+    message: HashedMessage<'a>,
     signature: Vec<u8>,
     alg: String,
     pub(super) key: VerifyingKey,
     pub(super) signing_hash: Sha256Hash,
+    pub(super) token_hash: Sha256Hash,
     pub(super) claims: GrantClaims,
 }
 
@@ -46,28 +48,31 @@ impl<'a> Parsed<'a> {
     pub(super) fn read(compact: &'a str, hop: usize) -> Result<Self, VerifyError> {
         let jws = Jws::parse(compact).map_err(|error| framing(error, hop))?;
         let header: Header<'_> =
-            serde_json::from_slice(&jws.header).map_err(|e| claims_fault(hop, &e))?;
+            serde_json::from_str(&jws.header).map_err(|e| claims_fault(hop, &e))?;
         if header.typ != claims::TYP || header.c14n != claims::C14N {
             return Err(VerifyError::malformed(hop, "header typ or c14n is another"));
         }
         let alg = header.alg.into_owned();
-        let signing_hash = jws.signing_hash();
+        let (message, token_hash) = HashedMessage::of(compact, jws.signing_input);
+        let signing_hash = message.hash();
         match (header.kid, header.jwk) {
             (Some(kid), None) => Ok(Self::Settled(Box::new(ParsedHop {
                 claims: HopClaims::from_payload(&jws.payload, hop)?,
-                signing_input: jws.signing_input,
+                message,
                 signature: jws.signature,
                 alg,
                 kid: kid.into_owned(),
                 signing_hash,
+                token_hash,
             }))),
             (None, Some(jwk)) => Ok(Self::Grant(Box::new(ParsedGrant {
                 claims: GrantClaims::from_payload(&jws.payload, hop)?,
-                signing_input: jws.signing_input,
+                message,
                 signature: jws.signature,
                 alg,
                 key: embedded_key(&jwk, hop)?,
                 signing_hash,
+                token_hash,
             }))),
             _ => Err(VerifyError::malformed(hop, "header must have exactly one of kid and jwk")),
         }
@@ -83,15 +88,14 @@ fn embedded_key(jwk: &RawJwk<'_>, hop: usize) -> Result<VerifyingKey, VerifyErro
 fn check(
     key: &VerifyingKey,
     alg: &str,
-    signing_input: &str,
+    message: &HashedMessage<'_>,
     signature: &[u8],
     hop: usize,
 ) -> Result<(), VerifyError> {
     if alg != key.algorithm().name() {
         return Err(VerifyError::SignatureInvalid { hop });
     }
-    key.verify(signing_input.as_bytes(), signature)
-        .map_err(|_| VerifyError::SignatureInvalid { hop })
+    key.verify_hashed(message, signature).map_err(|_| VerifyError::SignatureInvalid { hop })
 }
 
 impl ParsedHop<'_> {
@@ -101,7 +105,7 @@ impl ParsedHop<'_> {
         }
         let key = keys.get(&self.claims.iss, &self.kid);
         let key = key.ok_or(VerifyError::SignatureInvalid { hop })?;
-        check(key, &self.alg, self.signing_input, &self.signature, hop)?;
+        check(key, &self.alg, &self.message, &self.signature, hop)?;
         if self.claims.del_depth > 0 && self.claims.par_hash.is_none() {
             return Err(VerifyError::ParHashMismatch { hop });
         }
@@ -124,7 +128,7 @@ pub(super) fn link(claims: &HopClaims, signing_hash: Sha256Hash) -> Link<'_> {
         subject: claims.sub.as_str(),
         authority: &claims.authority,
         expires: claims.exp as f64,
-        not_before: None,
+        not_before: NotBefore::Absent,
     }
 }
 
@@ -151,7 +155,7 @@ impl<'a> ParsedGrant<'a> {
         if self.claims.iss != parent.client_id {
             return failed("iss is not the agent its parent names");
         }
-        check(&self.key, &self.alg, self.signing_input, &self.signature, hop)
+        check(&self.key, &self.alg, &self.message, &self.signature, hop)
     }
 
     pub(super) fn check_task(&self, parent: &HopClaims, hop: usize) -> Result<(), VerifyError> {
@@ -209,7 +213,7 @@ impl<'a> ParsedGrant<'a> {
             subject: self.claims.sub.as_str(),
             authority: &self.claims.authority,
             expires: self.claims.exp as f64,
-            not_before: None,
+            not_before: NotBefore::Absent,
         }
     }
 }
