@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -60,10 +60,17 @@ pub enum PrivateFileError {
     },
 }
 
-/// Makes the directory with mode 0700, or checks that an existing one is ours alone.
+/// Makes the directory with mode 0700, or checks that an existing one is ours alone. One of ours
+/// that is still empty is closed to others; one with something in it has been open, and is refused.
 pub(crate) fn ensure_directory(path: &Path) -> Result<(), PrivateFileError> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => check(path, &metadata, 0o700),
+        Ok(metadata) if metadata.is_dir() => match check(path, &metadata, 0o700) {
+            Err(PrivateFileError::Mode { .. }) if is_empty(path) => {
+                let closed = fs::Permissions::from_mode(0o700);
+                fs::set_permissions(path, closed).map_err(fault("close", path))
+            }
+            checked => checked,
+        },
         Ok(_) => Err(PrivateFileError::Kind { path: shown(path), expected: "directory" }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => fs::DirBuilder::new()
             .recursive(true)
@@ -142,6 +149,10 @@ pub(crate) fn remove(path: &Path) -> Result<(), PrivateFileError> {
     }
 }
 
+fn is_empty(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 fn check(path: &Path, metadata: &fs::Metadata, wanted: u32) -> Result<(), PrivateFileError> {
     let ours = rustix::process::geteuid().as_raw();
     if metadata.uid() != ours {
@@ -167,8 +178,6 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -191,6 +200,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys");
         ensure_directory(&path).unwrap();
+        ensure_directory(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        ensure_directory(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700, "empty: closed");
+        fs::write(path.join("x"), b"x").unwrap();
         ensure_directory(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         let text = ensure_directory(&path).unwrap_err().to_string();

@@ -5,6 +5,7 @@
 //! settled against. A workflow is compiled once per version ([`CompiledWorkflow`]).
 
 mod agent;
+mod checks;
 mod compile;
 mod error;
 mod fields;

@@ -13,7 +13,7 @@ use crate::compact;
 use crate::keys::StatusListSigner;
 
 /// Tokens in one list: 16 KiB of bits.
-pub const LIST_ENTRIES: u64 = 131_072;
+pub const LIST_ENTRIES: u64 = crate::model::STATUS_LIST_ENTRIES;
 /// Most bytes of a list that is read: 8 MiB of bits.
 const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most bytes of a status list token that is read.
@@ -46,6 +46,16 @@ impl Default for StatusList {
 }
 
 impl StatusList {
+    /// The list with these bits, index 0 the least significant bit of the first byte; tokens beyond
+    /// them are not revoked.
+    pub fn from_bits(bits: &[u8]) -> Self {
+        let mut list = Self::default();
+        for (byte, given) in list.bits.iter_mut().zip(bits) {
+            *byte = *given;
+        }
+        list
+    }
+
     /// Marks a token of this list as revoked; says whether the index is in the list.
     pub fn revoke(&mut self, position: u64) -> bool {
         let (byte, mask) = place(position);

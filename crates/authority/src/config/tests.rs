@@ -62,11 +62,11 @@ fn unknown_keys_are_errors_that_name_the_line_and_the_key_that_was_meant() {
     for (text, line, unknown, help) in [
         (with("data_dir", "data_dirr"), 3, "data_dirr", "did you mean `data_dir`?"),
         (with("jwks_file", "jwks-file"), 16, "jwks-file", "did you mean `jwks_file`?"),
-        (format!("{GOOD}\n[tokens]\nttl_second_default = 60\n"), 26, "ttl_second_default", "did you mean `ttl_seconds_default`?"),
+        (format!("{GOOD}\n[tokens]\nttl_second_default = 60\n"), 25, "ttl_second_default", "did you mean `ttl_seconds_default`?"),
         (with("", "colour = 1"), 1, "colour", "known here: `issuer`"),
         (with("", "dev = true"), 1, "dev", "run `bailiwick serve --dev`"),
-        (format!("{GOOD}\n[development]\non = true\n"), 25, "development", "run `bailiwick serve --dev`"),
-        (with("\"admin\"", "\"admn\""), 23, "admn", "did you mean `admin`?"),
+        (format!("{GOOD}\n[development]\non = true\n"), 24, "development", "run `bailiwick serve --dev`"),
+        (with("\"admin\"", "\"admn\""), 22, "admn", "did you mean `admin`?"),
     ] {
         let error = load(&text).unwrap_err().to_string();
         assert!(error.starts_with(&format!("bailiwick.toml:{line}:")), "{error}");

@@ -18,7 +18,9 @@ fn config(directory: &Path) -> Config {
 }
 
 fn private_directory() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
+    let directory = tempfile::tempdir().unwrap();
+    private_files::ensure_directory(directory.path()).unwrap();
+    directory
 }
 
 fn believe(domain: &DevDomain) -> Issuers {
@@ -26,7 +28,7 @@ fn believe(domain: &DevDomain) -> Issuers {
 }
 
 fn client() -> bailiwick_identity::KeyClient {
-    bailiwick_identity::KeyClient::new(bailiwick_identity::&KeyClientOptions::default()).unwrap()
+    bailiwick_identity::KeyClient::new(&bailiwick_identity::KeyClientOptions::default()).unwrap()
 }
 
 #[tokio::test]

@@ -79,7 +79,11 @@ impl Faults {
 }
 
 pub(super) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    match (path, key) {
+        ("", key) => key.to_owned(),
+        (path, "") => path.to_owned(),
+        (path, key) => format!("{path}.{key}"),
+    }
 }
 
 /// Reads the fields of one object. A faulty field reads as a harmless value: the fault is kept, and

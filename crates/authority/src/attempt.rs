@@ -1,0 +1,137 @@
+//! One attempt at something that needs a decision, and the one place where its refusal is logged.
+//!
+//! An operation fills the attempt in as it learns who is asking and about what. When it stops, for
+//! whatever reason, [`Attempt::refuse`] turns the reason into a `Denial`, records it, and only then
+//! tells the caller.
+
+use bailiwick_api::ProblemCode;
+use bailiwick_core::ids::{AgentId, DecisionId, TaskId, TokenId};
+use bailiwick_core::outcome::Outcome;
+use bailiwick_core::time::UnixMillis;
+use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
+use bailiwick_policy::{Denial, Inputs, Refusal};
+use serde_json::{Map, Value};
+
+use crate::authority::Authority;
+use crate::fault::{Fault, Stop};
+use crate::model::{Effect, ProofRow};
+use crate::spine::{DecisionReceipt, decision_receipt};
+
+/// What is known so far about a request that is being decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// `start_task`, `delegate`, `invoke`, `renew`, `reaudience`.
+    pub(crate) act: &'static str,
+    /// The decision it will have.
+    pub(crate) id: DecisionId,
+    /// When it began.
+    pub(crate) now: UnixMillis,
+    /// The task, once known and verified.
+    pub(crate) task: Option<TaskId>,
+    /// The token that is used, once verified.
+    pub(crate) jti: Option<TokenId>,
+    /// The authenticated agent.
+    pub(crate) agent: Option<AgentId>,
+    /// The proof of possession, once verified: burnt even when the request is refused.
+    pub(crate) proof: Option<ProofRow>,
+    /// What else is worth keeping with a refusal.
+    pub(crate) known: Map<String, Value>,
+}
+
+impl Attempt {
+    pub(crate) fn begin(authority: &Authority, act: &'static str) -> Self {
+        let now = authority.clock.now();
+        Self {
+            act,
+            id: DecisionId::new(now, authority.fresh()),
+            now,
+            task: None,
+            jti: None,
+            agent: None,
+            proof: None,
+            known: Map::new(),
+        }
+    }
+
+    pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
+        self.known.insert(key.to_owned(), value.into());
+    }
+
+    /// Records the refusal and says what the caller is told.
+    ///
+    /// A refusal of somebody who has not said who they are is recorded too, up to a rate: past it
+    /// the answer is `rate_limited`, so that noise cannot fill the ledger.
+    pub(crate) async fn refuse(self, authority: &Authority, stop: Stop) -> Fault {
+        let denial = match stop {
+            Stop::Nonce => return Stop::Nonce.into_fault(),
+            Stop::Policy(denial) => *denial,
+            Stop::Code(ProblemCode::Outcome(outcome), detail) => {
+                self.denial(authority, outcome, detail)
+            }
+            other @ Stop::Code(..) => return other.into_fault(),
+        };
+        let outcome = denial.outcome();
+        let detail = denial.decision().reason.clone().unwrap_or_default();
+        if self.agent.is_none() && !authority.noise.admits(self.now) {
+            authority.metrics.decided(self.act, "unlogged");
+            return Fault::new(ProblemCode::RateLimited, "too many refused requests; wait a second");
+        }
+        let id = denial.decision().id;
+        let determining = denial.decision().determining.clone();
+        tracing::info!(
+            act = self.act, code = outcome.code(), decision = %id, agent = ?self.agent,
+            task = ?self.task, "refused"
+        );
+        authority.metrics.decided(self.act, outcome.code());
+        let effect = self.proof.map_or(Effect::None, Effect::Proof);
+        let refused = RefusedAttempt { attempt: self, denial };
+        let recorded = match record(&authority.store, refused, effect).await {
+            // The proof was burnt by a concurrent request: the refusal itself still counts.
+            Err(error) if error.error.refused().is_some() => {
+                record(&authority.store, error.item, Effect::None).await
+            }
+            other => other,
+        };
+        match recorded {
+            Ok(recorded) => Fault {
+                decision: Some(id),
+                ledger_index: Some(recorded.index().0),
+                determining,
+                ..Fault::new(outcome, detail)
+            },
+            Err(error) => Stop::from(error.error).into_fault(),
+        }
+    }
+
+    fn denial(&self, authority: &Authority, outcome: Outcome, detail: String) -> Denial<()> {
+        let refusal = Refusal {
+            outcome,
+            detail,
+            inputs: Inputs::Refused(Value::Object(self.known.clone())),
+            policy_hash: authority.policy.current().hash().to_owned(),
+        };
+        Denial::refuse(refusal, self.id, self.now, ())
+    }
+}
+
+/// A denial with its context, on its way to be recorded.
+struct RefusedAttempt {
+    attempt: Attempt,
+    denial: Denial<()>,
+}
+
+impl Record for RefusedAttempt {
+    fn receipt(&self) -> Receipt {
+        let attempt = &self.attempt;
+        decision_receipt(ReceiptKind::Decision, &DecisionReceipt {
+            v: 1,
+            act: attempt.act,
+            task: attempt.task,
+            jti: attempt.jti,
+            agent: attempt.agent.as_ref(),
+            decision: self.denial.decision(),
+            issued: None,
+            debits: &[],
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Use cases, one a file, free of HTTP.
+
+pub(crate) mod apply;
+pub(crate) mod agent_key;
+pub(crate) mod agent_status;
+pub(crate) mod close_task;
+pub(crate) mod evaluate;
+pub(crate) mod facts;
+pub(crate) mod introspect;
+pub(crate) mod issue;
+pub(crate) mod open_task;
+pub(crate) mod policies;
+pub(crate) mod renew;
+pub(crate) mod revoke;
+pub(crate) mod rotate_keys;
+pub(crate) mod settle;
+pub(crate) mod trace;

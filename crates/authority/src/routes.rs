@@ -1,0 +1,93 @@
+//! The HTTP service: one file per resource, one router, and the OpenAPI document made from it.
+
+mod agents;
+mod evaluation;
+mod ledger;
+mod management;
+mod oauth;
+mod policies;
+mod registry;
+mod reply;
+mod request;
+mod revocations;
+mod tasks;
+mod trace;
+mod wellknown;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::authority::Authority;
+
+pub(crate) use management::router as management_router;
+
+/// The public service and its description.
+fn described() -> (Router<Arc<Authority>>, OpenApi) {
+    let (router, api) = OpenApiRouter::with_openapi(bailiwick_api::openapi_base())
+        .routes(routes!(wellknown::metadata))
+        .routes(routes!(wellknown::jwks))
+        .routes(routes!(wellknown::authzen))
+        .routes(routes!(wellknown::status_list))
+        .routes(routes!(wellknown::status_list_keys))
+        .routes(routes!(oauth::token))
+        .routes(routes!(oauth::introspect))
+        .routes(routes!(oauth::revoke))
+        .routes(routes!(tasks::open, tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::complete))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::revoke))
+        .routes(routes!(revocations::create))
+        .routes(routes!(trace::show))
+        .routes(routes!(evaluation::one))
+        .routes(routes!(evaluation::many))
+        .routes(routes!(registry::apply))
+        .routes(routes!(registry::owners))
+        .routes(routes!(registry::workflows))
+        .routes(routes!(registry::workflow))
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::show))
+        .routes(routes!(agents::keys))
+        .routes(routes!(agents::quarantine))
+        .routes(routes!(agents::reinstate))
+        .routes(routes!(agents::bind_key))
+        .routes(routes!(policies::show, policies::put))
+        .routes(routes!(ledger::receipt))
+        .routes(routes!(ledger::rotate_keys))
+        .routes(routes!(ledger::checkpoint))
+        .routes(routes!(ledger::vkey))
+        .routes(routes!(ledger::openings))
+        .split_for_parts();
+    let router = router.route("/ledger/{*path}", get(ledger::tile));
+    (router, api)
+}
+
+/// The OpenAPI 3.1 document of the public service.
+pub fn openapi() -> OpenApi {
+    described().1
+}
+
+/// The public service.
+pub(crate) fn router(authority: &Arc<Authority>) -> Router {
+    let (router, api) = described();
+    let document = serde_json::to_value(&api).unwrap_or_default();
+    let router = router
+        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/problems/{code}", get(wellknown::problem))
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .with_state(authority.clone());
+    let router = match &authority.dev {
+        Some(domain) => router.merge(crate::dev::router(domain.clone(), authority.clock.clone())),
+        None => router,
+    };
+    router
+        .layer(DefaultBodyLimit::max(authority.config.limits.request_bytes_max))
+        .layer(middleware::from_fn_with_state(authority.clone(), request::guard))
+}

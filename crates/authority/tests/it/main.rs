@@ -1,0 +1,17 @@
+//! The Authority over HTTP: a real server on loopback, real keys, real tokens.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "test code"
+)]
+
+mod evidence;
+mod main_path;
+mod openapi;
+mod refusals;
+mod restart;
+mod world;

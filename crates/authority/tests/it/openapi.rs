@@ -1,0 +1,75 @@
+//! Coverage: every operation of the OpenAPI document refuses a caller without credentials, unless it
+//! is listed as public here.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Operations that anybody may call: they hold nothing but public material, or authenticate by what
+/// is in the body.
+const PUBLIC: &[(&str, &str)] = &[
+    ("get", "/.well-known/oauth-authorization-server"),
+    ("get", "/.well-known/jwks.json"),
+    ("get", "/.well-known/status-list-jwks.json"),
+    ("get", "/.well-known/authzen-configuration"),
+    ("get", "/status-lists/{list}"),
+    ("get", "/ledger/checkpoint"),
+    ("get", "/ledger/vkey"),
+];
+
+#[tokio::test]
+async fn every_operation_refuses_the_anonymous_unless_it_is_public() {
+    let world = World::start().await;
+    let document = serde_json::to_value(bailiwick_authority::openapi()).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut seen = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let public = PUBLIC.contains(&(method.as_str(), path.as_str()));
+            let (status, answer) = anonymous(&world, method, path).await;
+            if public {
+                assert!(status < 300, "{method} {path}: {status} {answer}");
+            } else {
+                assert!(matches!(status, 400 | 401), "{method} {path}: {status} {answer}");
+                assert!(answer["code"].is_string(), "{method} {path} has no code: {answer}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 35, "only {seen} operations");
+    let stale = PUBLIC.iter().filter(|(method, path)| document["paths"][path][method].is_null());
+    assert_eq!(stale.count(), 0, "a public operation that the document does not have");
+}
+
+async fn anonymous(world: &World, method: &str, path: &str) -> (u16, Value) {
+    let at = path.replace("{list}", "0").replace("{index}", "0").replace("{id}", "x");
+    let url = format!("{}{at}", world.url);
+    let request = match method {
+        "get" => world.http.get(if at == "/v1/receipts" { format!("{url}?count=1") } else { url }),
+        _ if at.starts_with("/oauth/") => world.http.post(url).form(&[
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", "x"),
+            ("subject_token_type", "urn:bailiwick:token-type:grant"),
+            ("token", "x"),
+        ]),
+        _ => world.http.post(url).json(&body_of(&at)),
+    };
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// A body of the right form, so that what refuses is the missing credential.
+fn body_of(path: &str) -> Value {
+    match path {
+        "/v1/tasks" => json!({"workflow": "x", "audience": "https://x.example"}),
+        "/v1/revocations" => json!({"target": {"agent": "x"}}),
+        "/v1/policies" => json!({"sources": []}),
+        "/access/v1/evaluation" => json!({
+            "subject": {"type": "agent", "id": "x"}, "action": {"name": "x"},
+            "resource": {"type": "system", "id": "x"},
+        }),
+        _ => json!({}),
+    }
+}
