@@ -36,7 +36,7 @@ const CHAINS_MAX: u64 = 200_000;
 const NOISE_PER_SECOND_MAX: u64 = 200;
 
 /// The delegation authority. Shared by every request; its parts change under their own locks.
-pub struct Authority {
+pub(crate) struct Authority {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) store: StoreHandle,

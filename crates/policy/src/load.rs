@@ -5,12 +5,14 @@ mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bailiwick_core::jcs;
+use bailiwick_core::sha256;
 use cedar_policy as cedar;
 use cedar_policy::Effect;
 use miette::Diagnostic;
+use serde_json::Value;
 
 use crate::annotation::{self, Annotations};
+use crate::need::Needs;
 use crate::schema::ScopeActions;
 use crate::source::{LoadError, LoadErrors, PolicySource};
 
@@ -26,8 +28,10 @@ pub(crate) struct Loaded {
     pub(crate) effect: Effect,
     pub(crate) annotations: Annotations,
     pub(crate) policy: cedar::Policy,
-    /// JCS of the policy's JSON form, annotations included.
-    pub(crate) canonical: Vec<u8>,
+    /// SHA-256 of its canonical form, annotations included.
+    pub(crate) digest: [u8; 32],
+    /// Facts it looks at.
+    pub(crate) needs: Needs,
     /// Scopes it names.
     pub(crate) scopes: BTreeSet<String>,
     pub(crate) source: usize,
@@ -46,7 +50,10 @@ pub(crate) fn load(sources: &[PolicySource]) -> Result<Vec<Loaded>, LoadErrors> 
                 Ok(policies) => {
                     policies.into_iter().for_each(|(policy, offset)| {
                         match understand(source, index, &policy, offset) {
-                            Ok(one) => loaded.push(one),
+                            Ok((one, faults)) => {
+                                loaded.push(one);
+                                errors.extend(faults);
+                            }
                             Err(error) => errors.push(error),
                         }
                     })
@@ -63,9 +70,6 @@ pub(crate) fn load(sources: &[PolicySource]) -> Result<Vec<Loaded>, LoadErrors> 
         loaded.clear();
     }
     errors.extend(duplicates(sources, &loaded));
-    for one in &loaded {
-        errors.extend(scopes::check(sources, one));
-    }
     // A fault found so far is clearer than what the validator would say about the same policy.
     if errors.is_empty() {
         errors.extend(validate::strictly(sources, &loaded));
@@ -107,36 +111,70 @@ fn parse(source: &PolicySource) -> Result<Vec<(cedar::Policy, usize)>, Vec<LoadE
     Ok(policies)
 }
 
-/// Reads the annotations and settles the policy's id and canonical form.
+/// Reads the annotations and settles the policy's id and canonical form. Beside it, the scopes it
+/// names that are none.
 fn understand(
     source: &PolicySource,
     index: usize,
     policy: &cedar::Policy,
     offset: usize,
-) -> Result<Loaded, LoadError> {
+) -> Result<(Loaded, Vec<LoadError>), LoadError> {
     let annotations = annotation::read(policy.effect(), policy.annotations()).map_err(|fault| {
         let at = offset + annotation_offset(source, offset, &fault.key);
         LoadError::at(source, at, fault.message).with_help(fault.help)
     })?;
     let json = policy.to_json().map_err(|fault| diagnosed(source, offset, &fault))?;
-    let canonical = jcs::canonicalize(&json).map_err(|_| {
-        LoadError::at(source, offset, "the policy has no canonical form to hash")
-            .with_help("integers are at most 2^53 - 1, and nesting is at most 48 deep")
-    })?;
-    let id = annotations.id.clone().unwrap_or_else(|| {
-        let digest = bailiwick_core::crypto::sha256(&canonical).b64();
-        format!("policy-{}", digest.get(..12).unwrap_or_default())
-    });
-    Ok(Loaded {
+    let digest = sha256(canonical(&json).as_bytes());
+    let id = annotations
+        .id
+        .clone()
+        .unwrap_or_else(|| format!("policy-{}", digest.b64().get(..12).unwrap_or_default()));
+    let scopes = ScopeActions::named_by(policy);
+    let faults = scopes::check(source, offset, &scopes, &json);
+    let loaded = Loaded {
         policy: policy.new_id(cedar::PolicyId::new(&id)),
         effect: policy.effect(),
-        scopes: ScopeActions::named_by(policy),
+        needs: Needs::of_policy(&json),
+        digest: digest.0,
+        scopes,
         id,
         annotations,
-        canonical,
         source: index,
         offset,
-    })
+    };
+    Ok((loaded, faults))
+}
+
+/// JSON with sorted members and no white space. Not RFC 8785, whose bounds on nesting and on
+/// integers a policy may exceed; a policy has no other numbers than integers.
+fn canonical(json: &Value) -> String {
+    fn write(json: &Value, to: &mut String) {
+        match json {
+            Value::Object(members) => {
+                let sorted: BTreeMap<&String, &Value> = members.iter().collect();
+                to.push('{');
+                for (index, (name, value)) in sorted.into_iter().enumerate() {
+                    to.push_str(if index > 0 { "," } else { "" });
+                    to.push_str(&Value::from(name.as_str()).to_string());
+                    to.push(':');
+                    write(value, to);
+                }
+                to.push('}');
+            }
+            Value::Array(items) => {
+                to.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    to.push_str(if index > 0 { "," } else { "" });
+                    write(item, to);
+                }
+                to.push(']');
+            }
+            plain => to.push_str(&plain.to_string()),
+        }
+    }
+    let mut text = String::new();
+    write(json, &mut text);
+    text
 }
 
 /// Where in a policy an annotation stands.
