@@ -1,9 +1,9 @@
 //! Compact JWS for the two kinds of JWT that are not delegation tokens: status lists and
 //! development identities.
 
+use bailiwick_core::crypto::KeyError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bailiwick_core::crypto::KeyError;
 use serde::Serialize;
 
 /// Signs `claims` under `header` (RFC 7515 section 7.1).

@@ -518,10 +518,17 @@ fn syntax_error(error: &toml::de::Error, text: &str, file: &str) -> ConfigError 
 fn explain(message: &str) -> (String, Option<String>) {
     let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match words.split_first() {
-        Some((unknown, _)) if message.starts_with("unknown field") && unknown.starts_with("dev") => (
-            format!("unknown key `{unknown}`"),
-            Some("development settings cannot be put in a file: run `bailiwick serve --dev`".into()),
-        ),
+        Some((unknown, _))
+            if message.starts_with("unknown field") && unknown.starts_with("dev") =>
+        {
+            (
+                format!("unknown key `{unknown}`"),
+                Some(
+                    "development settings cannot be put in a file: run `bailiwick serve --dev`"
+                        .into(),
+                ),
+            )
+        }
         Some((unknown, known)) if message.starts_with("unknown field") => {
             (format!("unknown key `{unknown}`"), Some(suggest::hint(unknown, known)))
         }

@@ -64,13 +64,17 @@ pub enum DevError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
     /// The user's name is empty, too long or has unprintable characters.
-    #[error("`subject` must be 1 to 255 printable characters without spaces, such as alice@dev.example")]
+    #[error(
+        "`subject` must be 1 to 255 printable characters without spaces, such as alice@dev.example"
+    )]
     Subject,
     /// A group's name is, or there are too many.
     #[error("`groups` must be at most 64 names of 1 to 255 printable characters without spaces")]
     Groups,
     /// The SPIFFE ID is not one of the development trust domain.
-    #[error("`spiffe_id` must be spiffe://dev.bailiwick.example/<path> of letters, digits, `-`, `_`, `.` and `/`")]
+    #[error(
+        "`spiffe_id` must be spiffe://dev.bailiwick.example/<path> of letters, digits, `-`, `_`, `.` and `/`"
+    )]
     SpiffeId,
     /// The audience is empty or too long.
     #[error("`audience` must be 1 to 1024 printable characters without spaces")]

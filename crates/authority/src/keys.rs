@@ -130,7 +130,9 @@ pub enum KeysError {
         path: String,
     },
     /// There are key files and no `keys.json`.
-    #[error("{path} holds key files and no keys.json: restore keys.json from your backup, or move the files away")]
+    #[error(
+        "{path} holds key files and no keys.json: restore keys.json from your backup, or move the files away"
+    )]
     NoIndex {
         /// The directory.
         path: String,

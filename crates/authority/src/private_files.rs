@@ -35,7 +35,9 @@ pub enum PrivateFileError {
         wanted: u32,
     },
     /// It belongs to another user.
-    #[error("{path} belongs to user {owner} and the server runs as {ours}; run: chown {ours} {path}")]
+    #[error(
+        "{path} belongs to user {owner} and the server runs as {ours}; run: chown {ours} {path}"
+    )]
     Owner {
         /// The file or directory.
         path: String,
@@ -98,7 +100,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateFil
     if metadata.len() > FILE_BYTES_MAX {
         return Err(PrivateFileError::TooLarge { path: shown(path) });
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0)));
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0)));
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(fault("read", path))?;
     Ok(Some(bytes))
 }

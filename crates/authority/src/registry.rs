@@ -71,7 +71,8 @@ impl RegistryDocuments {
         if let Some(mut reader) = faults.object(value, "", &["owner", "agent", "workflow"]) {
             let owners = reader.documents(DocumentKind::Owner, "owner", OwnerDocument::read);
             let agents = reader.documents(DocumentKind::Agent, "agent", AgentDocument::read);
-            let flows = reader.documents(DocumentKind::Workflow, "workflow", WorkflowDocument::read);
+            let flows =
+                reader.documents(DocumentKind::Workflow, "workflow", WorkflowDocument::read);
             documents = Self { owners, agents, workflows: flows };
         }
         faults.finish(documents)

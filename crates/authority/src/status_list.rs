@@ -3,10 +3,10 @@
 //! A list is compressed (ZLIB) and signed. A verifier fetches one list for thousands of tokens and
 //! looks a bit up; a list it cannot verify, or an index that is not in it, is no answer.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bailiwick_core::crypto::{KeyError, VerifyingKey};
 use bailiwick_core::time::UnixMillis;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::compact;
@@ -86,9 +86,8 @@ impl StatusList {
     pub fn from_lst(lst: &str) -> Result<Self, StatusListError> {
         const FORM: StatusListError = StatusListError::Malformed("lst is not ZLIB in base64url");
         let packed = URL_SAFE_NO_PAD.decode(lst).map_err(|_| FORM)?;
-        let bits =
-            miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(&packed, LIST_BYTES_MAX)
-                .map_err(|_| FORM)?;
+        let bits = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(&packed, LIST_BYTES_MAX)
+            .map_err(|_| FORM)?;
         Ok(Self { bits })
     }
 }

@@ -1,10 +1,7 @@
 //! "Did you mean": the nearest known word to one that was not understood.
 
 /// The nearest of `known` to `word`, when it is near enough to be a slip of the hand.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase().replace('-', "_");
     let limit = (word.chars().count() / 3).clamp(1, 3);
     known

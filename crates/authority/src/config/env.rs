@@ -46,7 +46,11 @@ const OVERRIDES: &[(&str, Apply)] = &[
     }),
     ("LOG_LEVEL", |config, value| set(&mut config.log.level, value)),
     ("LOG_FORMAT", |config, value| {
-        one_of(&mut config.log.format, &[("text", LogFormat::Text), ("json", LogFormat::Json)], value)
+        one_of(
+            &mut config.log.format,
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            value,
+        )
     }),
 ];
 

@@ -62,10 +62,20 @@ fn unknown_keys_are_errors_that_name_the_line_and_the_key_that_was_meant() {
     for (text, line, unknown, help) in [
         (with("data_dir", "data_dirr"), 3, "data_dirr", "did you mean `data_dir`?"),
         (with("jwks_file", "jwks-file"), 16, "jwks-file", "did you mean `jwks_file`?"),
-        (format!("{GOOD}\n[tokens]\nttl_second_default = 60\n"), 25, "ttl_second_default", "did you mean `ttl_seconds_default`?"),
+        (
+            format!("{GOOD}\n[tokens]\nttl_second_default = 60\n"),
+            25,
+            "ttl_second_default",
+            "did you mean `ttl_seconds_default`?",
+        ),
         (with("", "colour = 1"), 1, "colour", "known here: `issuer`"),
         (with("", "dev = true"), 1, "dev", "run `bailiwick serve --dev`"),
-        (format!("{GOOD}\n[development]\non = true\n"), 24, "development", "run `bailiwick serve --dev`"),
+        (
+            format!("{GOOD}\n[development]\non = true\n"),
+            24,
+            "development",
+            "run `bailiwick serve --dev`",
+        ),
         (with("\"admin\"", "\"admn\""), 22, "admn", "did you mean `admin`?"),
     ] {
         let error = load(&text).unwrap_err().to_string();
@@ -77,7 +87,8 @@ fn unknown_keys_are_errors_that_name_the_line_and_the_key_that_was_meant() {
 
 #[test]
 fn text_that_is_not_toml_names_its_line() {
-    let error = load(&with("environment = \"prod\"", "environment = prod")).unwrap_err().to_string();
+    let error =
+        load(&with("environment = \"prod\"", "environment = prod")).unwrap_err().to_string();
     assert!(error.starts_with("bailiwick.toml:4:"), "{error}");
 }
 
@@ -98,24 +109,59 @@ fn each_refusal_names_its_field() {
         ("jwks_url = \"https://idp.a.example/jwks\"", "", "issuers[0].jwks_url", "exactly one"),
         ("https://idp.a.example/jwks", "http://idp.a.example/jwks", "issuers[0].jwks_url", "https"),
         ("https://idp.a.example/jwks", "file:///etc/x", "issuers[0].jwks_url", "https"),
-        ("jwks_file = \"bundle.json\"", "jwks_file = \"b\"\njwks_url = \"https://x.example\"", "issuers[1].jwks_url", "exactly one"),
-        ("trust_domain = \"a.example\"", "trust_domain = \"dev.bailiwick.example\"", "issuers[1].trust_domain", "serve --dev"),
-        ("trust_domain = \"a.example\"", "trust_domain = \"A.example\"", "issuers[1].trust_domain", "trust domain"),
-        ("trust_domain = \"a.example\"", "trust_domain = \"a.example\"\nsubject_prefix = \"x:\"", "issuers[1].kind", "kind `subjects`"),
-        ("issuer = \"https://idp.a.example\"\nkind", "issuer = \"https://authority.a.example/dev\"\nkind", "issuers[0].issuer", "is this Authority itself"),
+        (
+            "jwks_file = \"bundle.json\"",
+            "jwks_file = \"b\"\njwks_url = \"https://x.example\"",
+            "issuers[1].jwks_url",
+            "exactly one",
+        ),
+        (
+            "trust_domain = \"a.example\"",
+            "trust_domain = \"dev.bailiwick.example\"",
+            "issuers[1].trust_domain",
+            "serve --dev",
+        ),
+        (
+            "trust_domain = \"a.example\"",
+            "trust_domain = \"A.example\"",
+            "issuers[1].trust_domain",
+            "trust domain",
+        ),
+        (
+            "trust_domain = \"a.example\"",
+            "trust_domain = \"a.example\"\nsubject_prefix = \"x:\"",
+            "issuers[1].kind",
+            "kind `subjects`",
+        ),
+        (
+            "issuer = \"https://idp.a.example\"\nkind",
+            "issuer = \"https://authority.a.example/dev\"\nkind",
+            "issuers[0].issuer",
+            "is this Authority itself",
+        ),
         ("group = \"platform\"", "", "operators[0].subject", "exactly one"),
-        ("group = \"platform\"", "group = \"p\"\nsubject = \"s\"", "operators[0].subject", "exactly one"),
+        (
+            "group = \"platform\"",
+            "group = \"p\"\nsubject = \"s\"",
+            "operators[0].subject",
+            "exactly one",
+        ),
         ("group = \"platform\"", "group = \"\"", "operators[0].subject", "must not be empty"),
         ("[\"admin\"]", "[]", "operators[0].roles", "needs"),
         ("[\"admin\"]", "[\"auditor\"]", "operators", "nobody could register"),
-        ("issuer = \"https://idp.a.example\"\ngroup", "issuer = \"https://other.example\"\ngroup", "operators[0].issuer", "must be one of"),
+        (
+            "issuer = \"https://idp.a.example\"\ngroup",
+            "issuer = \"https://other.example\"\ngroup",
+            "operators[0].issuer",
+            "must be one of",
+        ),
     ];
     for (from, to, field, message) in table {
         let error = load(&with(from, to)).unwrap_err();
         let ConfigError::Refused(problems) = &error else { panic!("{from} -> {to}: {error}") };
-        let found = problems.iter().any(|problem| {
-            problem.field == *field && problem.message.contains(message)
-        });
+        let found = problems
+            .iter()
+            .any(|problem| problem.field == *field && problem.message.contains(message));
         assert!(found, "{from} -> {to}: wanted {field}: {message}, got {error}");
     }
 }

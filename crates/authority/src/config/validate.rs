@@ -231,8 +231,8 @@ impl Config {
             let key = (entry.issuer.as_str(), entry.kind == IssuerEntryKind::Subjects);
             problems.check(seen.insert(key), &field, "repeats an issuer of the same kind");
             for other in self.issuers.iter().take(index) {
-                let domains = entry.trust_domain.is_some()
-                    && entry.trust_domain == other.trust_domain;
+                let domains =
+                    entry.trust_domain.is_some() && entry.trust_domain == other.trust_domain;
                 problems.check(
                     !domains,
                     format!("{field}.trust_domain"),
@@ -260,11 +260,7 @@ impl Config {
             let known = self.issuers.iter().any(|issuer| {
                 issuer.kind == IssuerEntryKind::Subjects && issuer.issuer == entry.issuer
             });
-            problems.check(
-                known,
-                at("issuer"),
-                "must be one of [[issuers]] of kind `subjects`",
-            );
+            problems.check(known, at("issuer"), "must be one of [[issuers]] of kind `subjects`");
             problems.check(
                 entry.subject.is_some() != entry.group.is_some(),
                 at("subject"),
@@ -294,7 +290,12 @@ impl Config {
             ("limits.request_bytes_max", limits.request_bytes_max as u64, 16_384, 16_777_216),
             ("limits.requests_in_flight_max", limits.requests_in_flight_max as u64, 1, 65_536),
             ("limits.request_timeout_ms", limits.request_timeout_ms, 100, 120_000),
-            ("limits.proofs_remembered_max", limits.proofs_remembered_max as u64, 1_000, 50_000_000),
+            (
+                "limits.proofs_remembered_max",
+                limits.proofs_remembered_max as u64,
+                1_000,
+                50_000_000,
+            ),
             ("limits.page_rows_max", u64::from(limits.page_rows_max), 1, 10_000),
         ] {
             let message = format!("is {value}; it must be between {low} and {high}");
@@ -314,7 +315,9 @@ fn dev_only() -> String {
 
 fn is_label(text: &str) -> bool {
     (1..=32).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn is_domain(text: &str) -> bool {

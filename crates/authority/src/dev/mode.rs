@@ -12,7 +12,9 @@ const STANDARD: &[u8] = b"standard\n";
 #[derive(Debug, thiserror::Error)]
 pub enum ModeError {
     /// It was made without `--dev`.
-    #[error("{path} was initialised without --dev and is not opened with it: use another --data-dir")]
+    #[error(
+        "{path} was initialised without --dev and is not opened with it: use another --data-dir"
+    )]
     NotDevelopment {
         /// The directory.
         path: String,
@@ -48,10 +50,18 @@ pub fn claim_data_dir(data_dir: &Path, dev: bool) -> Result<(), ModeError> {
     let path = || data_dir.display().to_string();
     match private_files::read(&marker)? {
         Some(text) if text.as_slice() == DEVELOPMENT => {
-            if dev { Ok(()) } else { Err(ModeError::Development { path: path() }) }
+            if dev {
+                Ok(())
+            } else {
+                Err(ModeError::Development { path: path() })
+            }
         }
         Some(text) if text.as_slice() == STANDARD => {
-            if dev { Err(ModeError::NotDevelopment { path: path() }) } else { Ok(()) }
+            if dev {
+                Err(ModeError::NotDevelopment { path: path() })
+            } else {
+                Ok(())
+            }
         }
         Some(_) => Err(ModeError::Marker { path: marker.display().to_string() }),
         // Without a marker, what is in the directory tells which kind it was.
@@ -61,8 +71,6 @@ pub fn claim_data_dir(data_dir: &Path, dev: bool) -> Result<(), ModeError> {
         None if !dev && data_dir.join("dev").exists() => {
             Err(ModeError::Development { path: path() })
         }
-        None => {
-            Ok(private_files::write(&marker, if dev { DEVELOPMENT } else { STANDARD })?)
-        }
+        None => Ok(private_files::write(&marker, if dev { DEVELOPMENT } else { STANDARD })?),
     }
 }

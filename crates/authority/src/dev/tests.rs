@@ -147,7 +147,10 @@ fn a_lost_marker_does_not_change_what_a_directory_is() {
     assert!(claim_data_dir(standard.path(), false).is_ok());
     let development = private_directory();
     private_files::ensure_directory(&development.path().join("dev")).unwrap();
-    assert!(matches!(claim_data_dir(development.path(), false), Err(ModeError::Development { .. })));
+    assert!(matches!(
+        claim_data_dir(development.path(), false),
+        Err(ModeError::Development { .. })
+    ));
     assert!(claim_data_dir(development.path(), true).is_ok());
 }
 
@@ -208,7 +211,10 @@ async fn what_a_web_page_can_send_is_refused_and_its_plain_twin_served() {
         (vec![JSON, ("host", "127.0.0.1.evil.example:8420")], StatusCode::FORBIDDEN),
         (vec![JSON], StatusCode::FORBIDDEN),
         (vec![LOCAL, ("content-type", "text/plain")], StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        (vec![LOCAL, ("content-type", "application/x-www-form-urlencoded")], StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (
+            vec![LOCAL, ("content-type", "application/x-www-form-urlencoded")],
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
         (vec![LOCAL], StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ] {
         let (status, answer) = send(request("/dev/subject-token", &headers, body)).await;

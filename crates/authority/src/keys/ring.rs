@@ -265,10 +265,8 @@ fn make_key(
 
 fn read_key(directory: &Path, entry: IndexEntry) -> Result<HeldKey, KeysError> {
     let path = private_path(directory, entry.purpose, &entry.kid);
-    let corrupt = |message: &str| KeysError::Corrupt {
-        path: shown(&path),
-        message: message.to_owned(),
-    };
+    let corrupt =
+        |message: &str| KeysError::Corrupt { path: shown(&path), message: message.to_owned() };
     let public = VerifyingKey::from_jwk(&entry.jwk)
         .map_err(|_| corrupt("the public key in keys.json is not one"))?;
     if public.thumbprint().to_string() != entry.kid {
@@ -279,7 +277,8 @@ fn read_key(directory: &Path, entry: IndexEntry) -> Result<HeldKey, KeysError> {
         KeyState::Next | KeyState::Active => {
             let bytes = private_files::read(&path)?
                 .ok_or_else(|| KeysError::Missing { path: shown(&path) })?;
-            let key = SigningKey::from_pkcs8(&bytes).map_err(|error| corrupt(&error.to_string()))?;
+            let key =
+                SigningKey::from_pkcs8(&bytes).map_err(|error| corrupt(&error.to_string()))?;
             if key.verifying_key() != public {
                 return Err(corrupt("it is another key than keys.json says"));
             }

@@ -93,7 +93,8 @@ fn a_retiring_key_cannot_sign_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let keys = open(directory.path(), NOW).unwrap();
     let old = keys.active_token_signer().unwrap().kid().to_owned();
-    let held = |kid: &str| files(directory.path()).iter().any(|path| path.to_string_lossy().contains(kid));
+    let held =
+        |kid: &str| files(directory.path()).iter().any(|path| path.to_string_lossy().contains(kid));
     assert!(held(&old));
     keys.rotate(later(10)).unwrap();
     assert!(!held(&old), "its private half is gone from the disk");
@@ -144,7 +145,8 @@ fn files_that_others_can_use_are_refused_with_the_command_to_run() {
     let directory = tempfile::tempdir().unwrap();
     open(directory.path(), NOW).unwrap();
     let keys = directory.path().join("keys");
-    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let set =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let file = files(directory.path())[0].clone();
     for (path, bad, good, command) in [
         (keys.clone(), 0o755, 0o700, format!("chmod 0700 {}", keys.display())),
@@ -227,7 +229,8 @@ fn a_crash_while_the_first_keys_are_made_leaves_nothing_in_the_way() {
 #[test]
 fn a_crash_in_a_rotation_leaves_the_old_keys_in_force() {
     let directory = tempfile::tempdir().unwrap();
-    let before = open(directory.path(), NOW).unwrap().active_token_signer().unwrap().kid().to_owned();
+    let before =
+        open(directory.path(), NOW).unwrap().active_token_signer().unwrap().kid().to_owned();
     // A private half was written, the index that names it was not.
     let stray = directory.path().join("keys/token-stray.pk8");
     fs::write(&stray, b"half").unwrap();

@@ -206,8 +206,14 @@ async fn debits(
 ) -> Result<Vec<NodeDebit>, Stop> {
     let claims = chain.claims();
     let mut all = draws(claims.jti, &claims.authority, call);
-    for ancestor in authority.ancestors(&claims.hop.lineage).await? {
+    let mut depth = claims.del_depth;
+    for ancestor in authority.ancestors(&claims.hop.lineage).await?.iter().rev() {
         let claims = ancestor.claims();
+        // A renewed token's line names its hop twice, and the hop is drawn on once.
+        if claims.del_depth >= depth {
+            continue;
+        }
+        depth = claims.del_depth;
         // Another token's lifetime budget is drawn on by its own holder only.
         let shared = draws(claims.jti, &claims.authority, call)
             .into_iter()

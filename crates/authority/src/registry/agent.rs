@@ -102,7 +102,8 @@ pub(super) const SENSITIVITIES: &[&str] = &["public", "internal", "confidential"
 impl AgentDocument {
     pub(super) fn read(value: &Value, faults: &mut Faults) -> Option<Self> {
         let mut reader = faults.object(value, "", KEYS)?;
-        let id: Option<AgentId> = reader.parsed("id", "an agent id such as spiffe://a.example/agent/x");
+        let id: Option<AgentId> =
+            reader.parsed("id", "an agent id such as spiffe://a.example/agent/x");
         let name = reader.text("name", "the name people know it by");
         let owner = reader.text("owner", "the [[owner]] who answers for it");
         let env = reader.text("env", "the environment it runs in");
@@ -135,7 +136,8 @@ impl AgentDocument {
         if let Some(AgentIdentity::Spiffe { spiffe }) = &identity
             && !is_spiffe_id(spiffe)
         {
-            let message = "must be spiffe://<trust domain>/<path>, lower-case domain, no `.` or `..`";
+            let message =
+                "must be spiffe://<trust domain>/<path>, lower-case domain, no `.` or `..`";
             let field = if declared.is_some() { "identity.spiffe" } else { "id" };
             reader.fault(RegistryErrorCode::Value, field, message);
         }
@@ -188,8 +190,7 @@ fn read_identity(value: &Value, faults: &mut Faults) -> Option<AgentIdentity> {
 
 /// Whether `text` is a SPIFFE ID with a path (SPIFFE-ID section 2).
 fn is_spiffe_id(text: &str) -> bool {
-    let Some((domain, path)) =
-        text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/'))
+    let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/'))
     else {
         return false;
     };

@@ -83,7 +83,9 @@ impl ConstraintTemplate {
             match item {
                 Template::Literal(value) => value.get("scope")?.as_str(),
                 Template::Object(members) => members.iter().find_map(|(name, value)| match value {
-                    Template::Literal(Value::String(text)) if name == "scope" => Some(text.as_str()),
+                    Template::Literal(Value::String(text)) if name == "scope" => {
+                        Some(text.as_str())
+                    }
                     _ => None,
                 }),
                 _ => None,
@@ -101,12 +103,7 @@ impl ConstraintTemplate {
     }
 }
 
-fn report(
-    tries: Result<(), TemplateError>,
-    names: &[&str],
-    place: &str,
-    faults: &mut Faults,
-) {
+fn report(tries: Result<(), TemplateError>, names: &[&str], place: &str, faults: &mut Faults) {
     let Err(error) = tries else { return };
     let cause = match &error {
         TemplateError::NotAuthority { message, .. } | TemplateError::Unfit { message, .. } => {
@@ -165,7 +162,8 @@ pub(super) fn check_contradictions(constraints: &[ConstraintTemplate], faults: &
             let message = format!("repeats `{}` on this key; keep one", shown(&constraint.rule));
             faults.add(Code::Duplicate, &constraint.place, message);
         }
-        let (Some(key), Template::Object(members)) = (constraint.key(), &constraint.template) else {
+        let (Some(key), Template::Object(members)) = (constraint.key(), &constraint.template)
+        else {
             continue;
         };
         let literal = members.iter().find_map(|(name, value)| match value {
@@ -175,9 +173,15 @@ pub(super) fn check_contradictions(constraints: &[ConstraintTemplate], faults: &
         let Some(value) = literal else { continue };
         let entry = bounds.entry(key).or_insert((f64::NEG_INFINITY, f64::INFINITY));
         match (constraint.rule.as_str(), value) {
-            ("min", Value::Number(number)) => entry.0 = entry.0.max(number.as_f64().unwrap_or(entry.0)),
-            ("max", Value::Number(number)) => entry.1 = entry.1.min(number.as_f64().unwrap_or(entry.1)),
-            ("one_of" | "subset_of" | "host" | "from_read", Value::Array(items)) if items.is_empty() => {
+            ("min", Value::Number(number)) => {
+                entry.0 = entry.0.max(number.as_f64().unwrap_or(entry.0))
+            }
+            ("max", Value::Number(number)) => {
+                entry.1 = entry.1.min(number.as_f64().unwrap_or(entry.1))
+            }
+            ("one_of" | "subset_of" | "host" | "from_read", Value::Array(items))
+                if items.is_empty() =>
+            {
                 let message = "can never match: the list is empty";
                 faults.add(Code::NeverMatches, &constraint.place, message);
             }
@@ -188,7 +192,8 @@ pub(super) fn check_contradictions(constraints: &[ConstraintTemplate], faults: &
             _ => {}
         }
         if entry.0 > entry.1 {
-            let message = format!("can never match: min {} is above max {} on this key", entry.0, entry.1);
+            let message =
+                format!("can never match: min {} is above max {} on this key", entry.0, entry.1);
             faults.add(Code::NeverMatches, &constraint.place, message);
             *entry = (f64::NEG_INFINITY, f64::INFINITY);
         }
@@ -218,7 +223,10 @@ pub(super) fn check_edges(document: &WorkflowDocument, scopes: &[Template], faul
         for (nth, text) in edge.scopes.iter().enumerate() {
             let met = scopes.iter().any(|held| may_meet(held, text));
             if !met {
-                let message = format!("can never match: `{}` meets no scope of authority.scopes", shown(text));
+                let message = format!(
+                    "can never match: `{}` meets no scope of authority.scopes",
+                    shown(text)
+                );
                 faults.add(Code::NeverMatches, format!("{at}.scopes[{nth}]"), message);
             }
         }

@@ -241,7 +241,10 @@ fn check_places(
         match parameters.get(name) {
             None => {
                 let known = parameters.names();
-                let message = format!("`${{{name}}}`: there is no such parameter; {}", suggest::hint(name, &known));
+                let message = format!(
+                    "`${{{name}}}`: there is no such parameter; {}",
+                    suggest::hint(name, &known)
+                );
                 faults.add(Code::Template, place, message);
             }
             Some(parameter) if !parameter.required && parameter.default.is_none() => {

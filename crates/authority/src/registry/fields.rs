@@ -139,7 +139,11 @@ impl<'a> Reader<'a> {
             None => &[],
             Some(Value::Array(items)) if items.len() <= max => items,
             Some(Value::Array(_)) => {
-                self.fault(RegistryErrorCode::TooLarge, key, format!("has more than {max} entries"));
+                self.fault(
+                    RegistryErrorCode::TooLarge,
+                    key,
+                    format!("has more than {max} entries"),
+                );
                 &[]
             }
             Some(_) => {
@@ -195,7 +199,12 @@ impl<'a> Reader<'a> {
         self.parse_text(key, &text, what)
     }
 
-    pub(super) fn parse_text<T: FromStr>(&mut self, key: &str, text: &str, what: &str) -> Option<T> {
+    pub(super) fn parse_text<T: FromStr>(
+        &mut self,
+        key: &str,
+        text: &str,
+        what: &str,
+    ) -> Option<T> {
         let parsed = text.parse().ok();
         if parsed.is_none() {
             let message = format!("{:?} is not {what}", shown(text));
@@ -221,7 +230,8 @@ impl<'a> Reader<'a> {
         let word = value.as_str().unwrap_or_default();
         let parsed = if known.contains(&word) { word.parse().ok() } else { None };
         if parsed.is_none() {
-            let message = format!("{} is not a value of it; {}", brief(value), suggest::hint(word, known));
+            let message =
+                format!("{} is not a value of it; {}", brief(value), suggest::hint(word, known));
             self.fault(RegistryErrorCode::Value, key, message);
         }
         parsed
@@ -234,7 +244,10 @@ impl<'a> Reader<'a> {
                 Some(number) => number,
                 None => {
                     let (low, high) = (range.start(), range.end());
-                    let message = format!("is {}; it must be a whole number from {low} to {high}", brief(value));
+                    let message = format!(
+                        "is {}; it must be a whole number from {low} to {high}",
+                        brief(value)
+                    );
                     self.fault(RegistryErrorCode::Value, key, message);
                     default
                 }
@@ -264,7 +277,11 @@ impl<'a> Reader<'a> {
                     self.fault(RegistryErrorCode::Value, &at, message);
                 }
                 Some(text) if out.iter().any(|seen| seen == text) => {
-                    self.fault(RegistryErrorCode::Duplicate, &at, "is in the list already; remove it");
+                    self.fault(
+                        RegistryErrorCode::Duplicate,
+                        &at,
+                        "is in the list already; remove it",
+                    );
                 }
                 Some(text) => out.push(text.to_owned()),
                 None => self.fault(RegistryErrorCode::Value, &at, "must be text in quotes"),

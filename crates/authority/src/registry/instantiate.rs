@@ -44,12 +44,11 @@ impl CompiledWorkflow {
             "scopes": scopes,
             "constraints": ceiling,
         });
-        let authority = HeldAuthority::from_detail(&detail).map_err(|error| {
-            TemplateError::NotAuthority {
+        let authority =
+            HeldAuthority::from_detail(&detail).map_err(|error| TemplateError::NotAuthority {
                 place: "authority".to_owned(),
                 message: shown(&error.to_string()),
-            }
-        })?;
+            })?;
         let ask = (!ask.is_empty()).then(|| json!({ "constraints": ask }));
         Ok(Instantiated { authority, parameters: Value::Object(values), ask })
     }
@@ -59,10 +58,8 @@ impl ConstraintTemplate {
     /// The constraint in its token form.
     pub(super) fn fill(&self, values: &Map<String, Value>) -> Result<Value, TemplateError> {
         let filled = self.template.fill(values, self.guard, &self.place)?;
-        let fault = |message: String| TemplateError::NotAuthority {
-            place: self.place.clone(),
-            message,
-        };
+        let fault =
+            |message: String| TemplateError::NotAuthority { place: self.place.clone(), message };
         if let Some(Value::String(text)) = filled.get(&self.rule)
             && text.is_empty()
             && matches!(self.rule.as_str(), "prefix" | "contains" | "under")

@@ -23,19 +23,58 @@ const PATTERN_BYTES_MAX: usize = 256 * 1024;
 /// Keywords of JSON Schema 2020-12 that are understood here. A misspelt keyword would be ignored
 /// in silence by a validator, so any other is a fault.
 const KEYWORDS: &[&str] = &[
-    "$comment", "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const",
-    "contains", "default", "dependentRequired", "dependentSchemas", "deprecated", "description",
-    "else", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items",
-    "maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains", "minItems",
-    "minLength", "minProperties", "minimum", "multipleOf", "not", "oneOf", "pattern",
-    "patternProperties", "prefixItems", "properties", "propertyNames", "readOnly", "required",
-    "then", "title", "type", "uniqueItems", "writeOnly",
+    "$comment",
+    "$defs",
+    "$ref",
+    "$schema",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "contains",
+    "default",
+    "dependentRequired",
+    "dependentSchemas",
+    "deprecated",
+    "description",
+    "else",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "if",
+    "items",
+    "maxContains",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minContains",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "propertyNames",
+    "readOnly",
+    "required",
+    "then",
+    "title",
+    "type",
+    "uniqueItems",
+    "writeOnly",
 ];
 const SCHEMA_MAPS: &[&str] = &["properties", "patternProperties", "$defs", "dependentSchemas"];
 const SCHEMA_LISTS: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
-const SCHEMAS: &[&str] = &[
-    "items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
-];
+const SCHEMAS: &[&str] =
+    &["items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames"];
 
 /// One parameter.
 #[derive(Debug, Clone)]
@@ -182,7 +221,8 @@ fn read_parameters(schema: &Value, faults: &mut Faults) -> Option<BTreeMap<Strin
         .unwrap_or_default();
     let known: Vec<&str> = properties.keys().map(String::as_str).collect();
     for name in required.iter().filter(|name| !properties.contains_key(**name)) {
-        let message = format!("{:?} is not among `properties`; {}", shown(name), suggest::hint(name, &known));
+        let message =
+            format!("{:?} is not among `properties`; {}", shown(name), suggest::hint(name, &known));
         faults.add(Code::Schema, "parameters.required", message);
     }
     if schema.get("additionalProperties").is_some_and(|value| *value != Value::Bool(false)) {
@@ -192,14 +232,18 @@ fn read_parameters(schema: &Value, faults: &mut Faults) -> Option<BTreeMap<Strin
     let mut by_name = BTreeMap::new();
     for (name, property) in properties {
         if !is_name(name) {
-            let message = "must start with a letter and have letters, digits and `_` only (at most 64)";
+            let message =
+                "must start with a letter and have letters, digits and `_` only (at most 64)";
             faults.add(Code::Schema, format!("parameters.properties.{}", shown(name)), message);
         }
-        by_name.insert(name.clone(), Parameter {
-            required: required.contains(&name.as_str()),
-            default: property.get("default").cloned(),
-            schema: property.clone(),
-        });
+        by_name.insert(
+            name.clone(),
+            Parameter {
+                required: required.contains(&name.as_str()),
+                default: property.get("default").cloned(),
+                schema: property.clone(),
+            },
+        );
     }
     Some(by_name)
 }
@@ -230,7 +274,9 @@ fn walk(schema: &Value, path: &str, depth: usize, faults: &mut Faults) {
         if !KEYWORDS.contains(&key) {
             let message = match suggest::nearest(key, KEYWORDS.iter().copied()) {
                 Some(meant) => format!("unknown schema keyword; did you mean `{meant}`?"),
-                None => "unknown schema keyword (JSON Schema 2020-12 without $id and anchors)".into(),
+                None => {
+                    "unknown schema keyword (JSON Schema 2020-12 without $id and anchors)".into()
+                }
             };
             faults.add(Code::UnknownKey, at, message);
         } else if key == "$ref" {

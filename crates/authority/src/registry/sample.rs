@@ -40,9 +40,7 @@ fn sample(schema: &Value, attempt: usize, depth: usize) -> Value {
         types.and_then(Value::as_array).and_then(|list| list.first()).and_then(Value::as_str)
     });
     match one {
-        Some("integer" | "number") => {
-            schema.get("minimum").cloned().unwrap_or_else(|| json!(1))
-        }
+        Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| json!(1)),
         Some("boolean") => json!(true),
         Some("array") => match schema.get("items") {
             Some(items) => json!([sample(items, attempt, depth)]),

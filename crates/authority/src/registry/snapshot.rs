@@ -119,7 +119,11 @@ impl Registry {
     ///
     /// # Errors
     /// When the stored document is not one that this version reads.
-    pub fn restore_owner(&mut self, stored: &Value, version: u32) -> Result<(), Vec<RegistryError>> {
+    pub fn restore_owner(
+        &mut self,
+        stored: &Value,
+        version: u32,
+    ) -> Result<(), Vec<RegistryError>> {
         let document = read(DocumentKind::Owner, stored, OwnerDocument::read)?;
         self.owners.insert(document.id.clone(), Arc::new(OwnerEntry { document, version }));
         Ok(())

@@ -29,7 +29,9 @@ pub(super) enum Guard {
 
 impl Guard {
     fn check(self, text: &str) -> Result<(), &'static str> {
-        let segment = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+        let segment = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-')
+        };
         let holds = match self {
             Self::Text => !text.chars().any(char::is_control),
             Self::ScopeSegment => text.bytes().all(segment),
@@ -37,7 +39,9 @@ impl Guard {
                 !matches!(text, "." | "..")
                     && !text.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | '%' | '*'))
             }
-            Self::HostLabel => text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'),
+            Self::HostLabel => {
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            }
         };
         if text.is_empty() {
             return Err("must not be empty here");
@@ -256,9 +260,5 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 pub(super) fn unfit(name: &str, place: &str, message: &str) -> TemplateError {
-    TemplateError::Unfit {
-        name: shown(name),
-        place: shown(place),
-        message: message.to_owned(),
-    }
+    TemplateError::Unfit { name: shown(name), place: shown(place), message: message.to_owned() }
 }

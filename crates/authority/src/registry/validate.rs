@@ -173,8 +173,12 @@ impl<'a> Merged<'a> {
             None => {
                 let known: Vec<&str> = self.owners.keys().copied().collect();
                 match suggest::nearest(owner, known) {
-                    Some(meant) => format!("{owner:?} is not an [[owner]]; did you mean `{meant}`?"),
-                    None => format!("{owner:?} is not an [[owner]]; add one with this id, or correct it"),
+                    Some(meant) => {
+                        format!("{owner:?} is not an [[owner]]; did you mean `{meant}`?")
+                    }
+                    None => format!(
+                        "{owner:?} is not an [[owner]]; add one with this id, or correct it"
+                    ),
                 }
             }
         };
@@ -198,7 +202,9 @@ impl<'a> Merged<'a> {
             let changed = self.agents.contains_key(document.id.as_ref());
             let gone = document.status == AgentStatus::Retired;
             if !changed && !gone && leaving.contains(document.owner.as_str()) {
-                left.entry(document.owner.clone()).or_default().push(format!("agent {}", document.id));
+                left.entry(document.owner.clone())
+                    .or_default()
+                    .push(format!("agent {}", document.id));
             }
         }
         for entry in self.existing.workflows() {
@@ -235,8 +241,10 @@ impl<'a> Merged<'a> {
             if document.status != AgentStatus::Retired {
                 self.check_live(&document.owner, "owner", Code::OwnerNotLive, faults);
             }
-            if let Some(other) = workloads.insert(document.identity.workload_id(), (*id).to_owned()) {
-                let message = format!("is that of agent {other:?} already; one identity is one agent");
+            if let Some(other) = workloads.insert(document.identity.workload_id(), (*id).to_owned())
+            {
+                let message =
+                    format!("is that of agent {other:?} already; one identity is one agent");
                 faults.add(Code::Duplicate, "identity", message);
             }
             let before = self.existing.agent(id);
@@ -315,7 +323,10 @@ impl<'a> Merged<'a> {
         for (field, id) in named {
             match self.agent(id) {
                 None => {
-                    let message = format!("agent {:?} is not registered; add an [[agent]] with this id", id.as_ref());
+                    let message = format!(
+                        "agent {:?} is not registered; add an [[agent]] with this id",
+                        id.as_ref()
+                    );
                     faults.add(Code::AgentUnregistered, field, message);
                 }
                 Some(agent) => {
@@ -344,7 +355,9 @@ fn unfit(agent: &AgentDocument, workflow: &WorkflowDocument) -> Option<String> {
         ));
     }
     if !agent.is_agent() {
-        return Some("has not the role `agent`: an enforcement point holds no authority".to_owned());
+        return Some(
+            "has not the role `agent`: an enforcement point holds no authority".to_owned(),
+        );
     }
     None
 }

@@ -116,9 +116,27 @@ pub struct WorkflowDocument {
 }
 
 const KEYS: &[&str] = &[
-    "id", "title", "purpose", "owner", "reviewer", "reviewed", "status", "entry", "edges",
-    "audiences", "tenant", "env", "max_depth", "max_fanout", "hops_per_minute_max",
-    "deadline_seconds", "ttl_seconds_max", "sensitivity", "offline", "parameters", "authority",
+    "id",
+    "title",
+    "purpose",
+    "owner",
+    "reviewer",
+    "reviewed",
+    "status",
+    "entry",
+    "edges",
+    "audiences",
+    "tenant",
+    "env",
+    "max_depth",
+    "max_fanout",
+    "hops_per_minute_max",
+    "deadline_seconds",
+    "ttl_seconds_max",
+    "sensitivity",
+    "offline",
+    "parameters",
+    "authority",
 ];
 
 impl WorkflowDocument {
@@ -233,7 +251,11 @@ fn read_agents(reader: &mut Reader<'_>) -> Vec<AgentId> {
     }
     let mut agents = Vec::new();
     for (index, text) in given.iter().enumerate() {
-        agents.extend(reader.parse_text::<AgentId>(&format!("entry[{index}]"), text, "an agent id"));
+        agents.extend(reader.parse_text::<AgentId>(
+            &format!("entry[{index}]"),
+            text,
+            "an agent id",
+        ));
     }
     agents
 }
@@ -244,7 +266,9 @@ fn read_edges(reader: &mut Reader<'_>) -> Vec<DelegationEdge> {
     for (index, item) in items.iter().enumerate() {
         let place = reader.place(&format!("edges[{index}]"));
         let faults = reader.faults();
-        let Some(mut edge) = faults.object(item, &place, &["from", "to", "scopes"]) else { continue };
+        let Some(mut edge) = faults.object(item, &place, &["from", "to", "scopes"]) else {
+            continue;
+        };
         let from: Option<AgentId> = edge.parsed("from", "an agent id");
         let to: Option<AgentId> = edge.parsed("to", "an agent id");
         let scopes = read_scopes(&mut edge);
@@ -278,7 +302,8 @@ fn read_audiences(reader: &mut Reader<'_>) -> Vec<String> {
         reader.fault(Code::Missing, "audiences", message);
     }
     for (index, text) in audiences.iter().enumerate() {
-        let good = url::Url::parse(text).is_ok_and(|url| url.fragment().is_none() && url.has_host());
+        let good =
+            url::Url::parse(text).is_ok_and(|url| url.fragment().is_none() && url.has_host());
         if !good {
             let message = format!("{:?} is not an absolute URL without fragment", shown(text));
             reader.fault(Code::Value, &format!("audiences[{index}]"), message);

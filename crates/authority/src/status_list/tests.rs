@@ -119,10 +119,15 @@ fn claims_that_are_not_a_one_bit_list_give_no_answer() {
     assert!(!accepted(&token("JWT", "ES256", &|_| {})));
     assert!(!accepted(&token(TYPE, "none", &|_| {})));
     assert!(!accepted(&token(TYPE, "ES256", &|claims| claims["status_list"]["bits"] = 2.into())));
-    assert!(!accepted(&token(TYPE, "ES256", &|claims| claims["status_list"]["lst"] = "eNo".into())));
-    assert!(!accepted(&token(TYPE, "ES256", &|claims| {
-        claims.as_object_mut().unwrap().remove("ttl");
-    })), "a list that never goes stale is not fresh");
+    assert!(
+        !accepted(&token(TYPE, "ES256", &|claims| claims["status_list"]["lst"] = "eNo".into()))
+    );
+    assert!(
+        !accepted(&token(TYPE, "ES256", &|claims| {
+            claims.as_object_mut().unwrap().remove("ttl");
+        })),
+        "a list that never goes stale is not fresh"
+    );
 }
 
 #[test]

@@ -79,13 +79,22 @@ fn errors_do_not_repeat_long_or_unprintable_input() {
 fn lists_are_spliced_and_scalars_interpolated() {
     let parameters = json!({"people": {"type": "array", "items": {"type": "string"}},
         "n": {"type": "integer"}, "flag": {"type": "boolean"}});
-    let rule = json!({"key": "to", "one_of": ["fixed@a.example", "${people}", "n-${n}-${flag}", "${n}"]});
+    let rule =
+        json!({"key": "to", "one_of": ["fixed@a.example", "${people}", "n-${n}-${flag}", "${n}"]});
     let workflow = with_rule(rule, parameters);
     let given = json!({"people": ["b@a.example", "c@a.example"], "n": 3, "flag": true});
     let filled = detail(&workflow, given).unwrap();
-    let mut members: Vec<String> = filled["constraints"][0]["one_of"].as_array().unwrap().iter().map(Value::to_string).collect();
+    let mut members: Vec<String> = filled["constraints"][0]["one_of"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
     members.sort();
-    let mut wanted: Vec<String> = ["\"fixed@a.example\"", "\"b@a.example\"", "\"c@a.example\"", "\"n-3-true\"", "3"].map(str::to_owned).to_vec();
+    let mut wanted: Vec<String> =
+        ["\"fixed@a.example\"", "\"b@a.example\"", "\"c@a.example\"", "\"n-3-true\"", "3"]
+            .map(str::to_owned)
+            .to_vec();
     wanted.sort();
     assert_eq!(members, wanted);
     let none = json!({"people": [], "n": 3, "flag": true});
@@ -117,8 +126,16 @@ fn templates_are_filled_deep_inside_rules() {
 fn values_cannot_change_the_shape_of_what_they_fill() {
     let text = json!({"x": {"type": "string"}});
     let cases: &[(Value, &[&str], &[&str])] = &[
-        (json!({"key": "p", "under": "/home/${x}"}), &["alice", "a.b", "a b"], &["..", ".", "", "a/b", "a/../..", "%2e%2e", "a\\b", "*"]),
-        (json!({"key": "u", "host": ["${x}.a.example"]}), &["crm", "crm-2"], &["evil.example/", "a.b", "", "a@b", "x:1"]),
+        (
+            json!({"key": "p", "under": "/home/${x}"}),
+            &["alice", "a.b", "a b"],
+            &["..", ".", "", "a/b", "a/../..", "%2e%2e", "a\\b", "*"],
+        ),
+        (
+            json!({"key": "u", "host": ["${x}.a.example"]}),
+            &["crm", "crm-2"],
+            &["evil.example/", "a.b", "", "a@b", "x:1"],
+        ),
         (json!({"key": "t", "prefix": "ticket-${x}"}), &["7", "x y"], &["", "a\nb", "\u{0}"]),
         (json!({"key": "t", "prefix": "${x}"}), &["a"], &[""]),
         (json!({"key": "t", "contains": "${x}"}), &["a"], &[""]),
@@ -146,22 +163,22 @@ fn a_scope_is_never_widened_by_a_parameter() {
 
 #[test]
 fn a_scope_that_is_a_parameter_needs_a_closed_list() {
-    let open = json!({"type": "object", "required": ["s"], "properties": {"s": {"type": "string"}}});
+    let open =
+        json!({"type": "object", "required": ["s"], "properties": {"s": {"type": "string"}}});
     let mut bad = world("/workflow/0/parameters", open);
     set(&mut bad, "/workflow/0/authority", json!({"scopes": ["${s}"]}));
     refused(&bad, Code::Template, "authority.scopes[0]", "choose any scope");
     let closed = json!({"s": {"type": "string", "enum": ["crm.read", "crm.write"]}});
-    let workflow = compiled(&[
-        ("/parameters", schema(&closed)),
-        ("/authority", json!({"scopes": ["${s}"]})),
-    ]);
-    assert_eq!(detail(&workflow, json!({"s": "crm.write"})).unwrap()["scopes"], json!(["crm.write"]));
+    let workflow =
+        compiled(&[("/parameters", schema(&closed)), ("/authority", json!({"scopes": ["${s}"]}))]);
+    assert_eq!(
+        detail(&workflow, json!({"s": "crm.write"})).unwrap()["scopes"],
+        json!(["crm.write"])
+    );
     assert!(detail(&workflow, json!({"s": "crm.delete"})).is_err());
     let list = json!({"s": {"type": "array", "minItems": 1, "items": {"enum": ["crm.read", "crm.write"]}}});
-    let workflow = compiled(&[
-        ("/parameters", schema(&list)),
-        ("/authority", json!({"scopes": ["${s}"]})),
-    ]);
+    let workflow =
+        compiled(&[("/parameters", schema(&list)), ("/authority", json!({"scopes": ["${s}"]}))]);
     let both = detail(&workflow, json!({"s": ["crm.write", "crm.read"]})).unwrap();
     assert_eq!(both["scopes"], json!(["crm.read", "crm.write"]));
 }
@@ -170,10 +187,13 @@ fn a_scope_that_is_a_parameter_needs_a_closed_list() {
 fn what_is_asked_about_is_kept_apart_from_the_ceiling() {
     let workflow = compiled(&[
         ("/authority/scopes", json!(["crm.read"])),
-        ("/authority/constraints", json!([
-            {"key": "rows", "max": 1000},
-            {"key": "rows", "max": "${rows}", "otherwise": "ask"},
-        ])),
+        (
+            "/authority/constraints",
+            json!([
+                {"key": "rows", "max": 1000},
+                {"key": "rows", "max": "${rows}", "otherwise": "ask"},
+            ]),
+        ),
     ]);
     let filled = workflow.instantiate(&json!({"customer": "c", "rows": 5})).unwrap();
     assert_eq!(filled.authority.to_detail()["constraints"], json!([{"key": "rows", "max": 1000}]));
@@ -195,24 +215,60 @@ fn faulty_authority_is_refused_at_load() {
         (json!({"key": "rows"}), Code::Template, "", ""),
         (json!({"max": 1}), Code::Missing, ".key", "is required"),
         (json!("rows < 3"), Code::Value, "", "must be a table"),
-        (json!({"key": "rows", "max": 1, "otherwise": "allow"}), Code::Value, ".otherwise", "must be \"ask\""),
-        (json!({"key": "calls", "max_subtree": 1, "otherwise": "ask"}), Code::Value, ".otherwise", "budget"),
-        (json!({"key": "crm.write:rows", "max": 1}), Code::NeverMatches, ".key", "no scope of this workflow covers"),
-        (json!({"key": "x", "from_read": [{"scope": "mail.read"}]}), Code::NeverMatches, ".from_read", "no scope of this workflow covers"),
+        (
+            json!({"key": "rows", "max": 1, "otherwise": "allow"}),
+            Code::Value,
+            ".otherwise",
+            "must be \"ask\"",
+        ),
+        (
+            json!({"key": "calls", "max_subtree": 1, "otherwise": "ask"}),
+            Code::Value,
+            ".otherwise",
+            "budget",
+        ),
+        (
+            json!({"key": "crm.write:rows", "max": 1}),
+            Code::NeverMatches,
+            ".key",
+            "no scope of this workflow covers",
+        ),
+        (
+            json!({"key": "x", "from_read": [{"scope": "mail.read"}]}),
+            Code::NeverMatches,
+            ".from_read",
+            "no scope of this workflow covers",
+        ),
         (json!({"key": "x", "one_of": []}), Code::NeverMatches, "", "the list is empty"),
         (json!({"key": "x", "prefix": ""}), Code::NeverMatches, "", "restricts nothing"),
     ] {
         let world = world("/workflow/0/authority/constraints", json!([constraint]));
         refused(&world, code, &format!("authority.constraints[0]{field}"), part);
     }
-    let mut both = world("/workflow/0/authority/constraints", json!([{"key": "x", "min": 5}, {"key": "x", "max": 4}]));
+    let mut both = world(
+        "/workflow/0/authority/constraints",
+        json!([{"key": "x", "min": 5}, {"key": "x", "max": 4}]),
+    );
     refused(&both, Code::NeverMatches, "authority.constraints[1]", "min 5 is above max 4");
     set(&mut both, "/workflow/0/authority/constraints/1/max", json!(5));
     assert!(check(&both).is_ok());
-    let twice = world("/workflow/0/authority/constraints", json!([{"key": "x", "max": 5}, {"key": "x", "max": 4}]));
+    let twice = world(
+        "/workflow/0/authority/constraints",
+        json!([{"key": "x", "max": 5}, {"key": "x", "max": 4}]),
+    );
     refused(&twice, Code::Duplicate, "authority.constraints[1]", "repeats `max`");
-    refused(&world("/workflow/0/authority/scopes", json!(["crm.*x"])), Code::Template, "authority.scopes[0]", "is not a scope");
-    refused(&world("/workflow/0/purpose", json!("For ${customer}")), Code::Template, "purpose", "used as it stands");
+    refused(
+        &world("/workflow/0/authority/scopes", json!(["crm.*x"])),
+        Code::Template,
+        "authority.scopes[0]",
+        "is not a scope",
+    );
+    refused(
+        &world("/workflow/0/purpose", json!("For ${customer}")),
+        Code::Template,
+        "purpose",
+        "used as it stands",
+    );
 }
 
 #[test]
@@ -228,7 +284,11 @@ fn keys_may_name_any_scope_that_the_task_can_have() {
         ]);
     }
     let mut bad = world("/workflow/0/authority/scopes", json!(["crm.${region}.export"]));
-    set(&mut bad, "/workflow/0/authority/constraints", json!([{"key": "crm.us.import:rows", "max": 5}]));
+    set(
+        &mut bad,
+        "/workflow/0/authority/constraints",
+        json!([{"key": "crm.us.import:rows", "max": 5}]),
+    );
     refused(&bad, Code::NeverMatches, "authority.constraints[0].key", "no scope");
 }
 
@@ -238,20 +298,90 @@ fn faulty_schemas_are_refused_at_load() {
     for (value, code, field, part) in [
         (json!({"type": "array"}), Code::Schema, "parameters", "type = \"object\""),
         (json!("object"), Code::Schema, "parameters", "type = \"object\""),
-        (json!({"type": "object", "properties": {"a": {"type": "strng"}}}), Code::Schema, "parameters", "not a valid JSON Schema"),
-        (json!({"type": "object", "properties": {"a": {"$ref": "https://x.example/s"}}}), Code::Schema, "parameters.properties.a.$ref", "nothing is fetched"),
-        (json!({"type": "object", "properties": {"a": {"$ref": "other.json"}}}), Code::Schema, "parameters.properties.a.$ref", "nothing is fetched"),
-        (json!({"type": "object", "properties": {"a": {"$dynamicRef": "#x"}}}), Code::UnknownKey, "parameters.properties.a.$dynamicRef", "unknown schema keyword"),
-        (json!({"type": "object", "$id": "https://x.example"}), Code::UnknownKey, "parameters.$id", "unknown schema keyword"),
-        (json!({"type": "object", "required": ["b"]}), Code::Schema, "parameters.required", "not among `properties`"),
-        (json!({"type": "object", "additionalProperties": true}), Code::Schema, "parameters.additionalProperties", "must be false"),
-        (json!({"type": "object", "properties": {"a-b": {}}}), Code::Schema, "parameters.properties.a-b", "must start with a letter"),
-        (json!({"type": "object", "properties": {"a": {"type": "string", "default": 1}}}), Code::Schema, "parameters.properties.a.default", "does not satisfy"),
-        (json!({"type": "object", "properties": {"a": {"type": "string", "examples": ["x", 1]}}}), Code::Schema, "parameters.properties.a.examples[1]", "does not satisfy"),
-        (json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}), Code::Schema, "parameters", "not a valid JSON Schema"),
-        (json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}}), Code::Schema, "parameters", "not a valid JSON Schema"),
-        (json!({"type": "object", "properties": {"a": {"type": "string", "format": "emial"}}}), Code::Schema, "parameters", "not a valid JSON Schema"),
-        (json!({"type": "object", "description": "x".repeat(40_000)}), Code::TooLarge, "parameters", "larger than"),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "strng"}}}),
+            Code::Schema,
+            "parameters",
+            "not a valid JSON Schema",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "https://x.example/s"}}}),
+            Code::Schema,
+            "parameters.properties.a.$ref",
+            "nothing is fetched",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "other.json"}}}),
+            Code::Schema,
+            "parameters.properties.a.$ref",
+            "nothing is fetched",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$dynamicRef": "#x"}}}),
+            Code::UnknownKey,
+            "parameters.properties.a.$dynamicRef",
+            "unknown schema keyword",
+        ),
+        (
+            json!({"type": "object", "$id": "https://x.example"}),
+            Code::UnknownKey,
+            "parameters.$id",
+            "unknown schema keyword",
+        ),
+        (
+            json!({"type": "object", "required": ["b"]}),
+            Code::Schema,
+            "parameters.required",
+            "not among `properties`",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": true}),
+            Code::Schema,
+            "parameters.additionalProperties",
+            "must be false",
+        ),
+        (
+            json!({"type": "object", "properties": {"a-b": {}}}),
+            Code::Schema,
+            "parameters.properties.a-b",
+            "must start with a letter",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "default": 1}}}),
+            Code::Schema,
+            "parameters.properties.a.default",
+            "does not satisfy",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "examples": ["x", 1]}}}),
+            Code::Schema,
+            "parameters.properties.a.examples[1]",
+            "does not satisfy",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}}),
+            Code::Schema,
+            "parameters",
+            "not a valid JSON Schema",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}}),
+            Code::Schema,
+            "parameters",
+            "not a valid JSON Schema",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "format": "emial"}}}),
+            Code::Schema,
+            "parameters",
+            "not a valid JSON Schema",
+        ),
+        (
+            json!({"type": "object", "description": "x".repeat(40_000)}),
+            Code::TooLarge,
+            "parameters",
+            "larger than",
+        ),
     ] {
         let mut world = world(base, value);
         set(&mut world, "/workflow/0/authority", json!({"scopes": ["crm.read"]}));
@@ -274,7 +404,10 @@ fn local_references_and_formats_work() {
         "properties": {"mail": {"$ref": "#/$defs/mail"}}});
     let workflow = compiled(&[
         ("/parameters", parameters),
-        ("/authority", json!({"scopes": ["crm.read"], "constraints": [{"key": "to", "one_of": ["${mail}"]}]})),
+        (
+            "/authority",
+            json!({"scopes": ["crm.read"], "constraints": [{"key": "to", "one_of": ["${mail}"]}]}),
+        ),
     ]);
     assert!(workflow.instantiate(&json!({"mail": "b@a.example"})).is_ok());
     assert!(workflow.instantiate(&json!({"mail": "not an address"})).is_err());

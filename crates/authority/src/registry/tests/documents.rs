@@ -47,7 +47,11 @@ fn unknown_keys_are_refused_with_a_suggestion() {
         ("/workflow/0/edges/0/scope", "edges[0].scope", "did you mean `scopes`?"),
         ("/workflow/0/authority/constraint", "authority.constraint", "did you mean `constraints`?"),
         ("/workflow/0/parameters/requierd", "parameters.requierd", "did you mean `required`?"),
-        ("/workflow/0/parameters/properties/rows/minimun", "parameters.properties.rows.minimun", "did you mean `minimum`?"),
+        (
+            "/workflow/0/parameters/properties/rows/minimun",
+            "parameters.properties.rows.minimun",
+            "did you mean `minimum`?",
+        ),
         ("/agent/0/color", "color", "known here: `id`"),
     ] {
         refused(&world(pointer, json!([])), Code::UnknownKey, field, part);
@@ -57,11 +61,25 @@ fn unknown_keys_are_refused_with_a_suggestion() {
 #[test]
 fn required_keys_are_required() {
     for pointer in [
-        "/owner/0/id", "/owner/0/name", "/owner/0/contact",
-        "/agent/0/id", "/agent/0/name", "/agent/0/owner", "/agent/0/env", "/agent/0/tenant",
-        "/workflow/0/id", "/workflow/0/title", "/workflow/0/purpose", "/workflow/0/owner",
-        "/workflow/0/reviewer", "/workflow/0/reviewed", "/workflow/0/tenant", "/workflow/0/env",
-        "/workflow/0/audiences", "/workflow/0/entry", "/workflow/0/authority",
+        "/owner/0/id",
+        "/owner/0/name",
+        "/owner/0/contact",
+        "/agent/0/id",
+        "/agent/0/name",
+        "/agent/0/owner",
+        "/agent/0/env",
+        "/agent/0/tenant",
+        "/workflow/0/id",
+        "/workflow/0/title",
+        "/workflow/0/purpose",
+        "/workflow/0/owner",
+        "/workflow/0/reviewer",
+        "/workflow/0/reviewed",
+        "/workflow/0/tenant",
+        "/workflow/0/env",
+        "/workflow/0/audiences",
+        "/workflow/0/entry",
+        "/workflow/0/authority",
         "/workflow/0/authority/scopes",
     ] {
         let field = pointer.splitn(4, '/').nth(3).unwrap().replace('/', ".");
@@ -79,8 +97,18 @@ fn values_are_checked_where_they_stand() {
         ("/agent/0/status", json!("asleep"), json!("active"), "status"),
         ("/agent/0/clearance", json!("secret"), json!("restricted"), "clearance"),
         ("/agent/0/roles", json!(["admin"]), json!(["agent"]), "roles[0]"),
-        ("/agent/0/identity", json!({"spiffe": "x"}), json!({"spiffe": "spiffe://a.example/lead"}), "identity.spiffe"),
-        ("/agent/0/identity", json!({"issuer": "i"}), json!({"issuer": "https://i.example", "subject": "s"}), "identity"),
+        (
+            "/agent/0/identity",
+            json!({"spiffe": "x"}),
+            json!({"spiffe": "spiffe://a.example/lead"}),
+            "identity.spiffe",
+        ),
+        (
+            "/agent/0/identity",
+            json!({"issuer": "i"}),
+            json!({"issuer": "https://i.example", "subject": "s"}),
+            "identity",
+        ),
         ("/workflow/0/reviewed", json!("last week"), json!("2024-02-29"), "reviewed"),
         ("/workflow/0/reviewed", json!("2026-02-29"), json!("2026-02-28"), "reviewed"),
         ("/workflow/0/max_depth", json!(11), json!(10), "max_depth"),
@@ -90,8 +118,18 @@ fn values_are_checked_where_they_stand() {
         ("/workflow/0/ttl_seconds_max", json!(901), json!(900), "ttl_seconds_max"),
         ("/workflow/0/offline", json!("yes"), json!(true), "offline"),
         ("/workflow/0/sensitivity", json!("top"), json!("public"), "sensitivity"),
-        ("/workflow/0/audiences", json!(["crm"]), json!(["https://crm.a.example/x"]), "audiences[0]"),
-        ("/workflow/0/audiences", json!(["https://c.example/#f"]), json!(["https://c.example/"]), "audiences[0]"),
+        (
+            "/workflow/0/audiences",
+            json!(["crm"]),
+            json!(["https://crm.a.example/x"]),
+            "audiences[0]",
+        ),
+        (
+            "/workflow/0/audiences",
+            json!(["https://c.example/#f"]),
+            json!(["https://c.example/"]),
+            "audiences[0]",
+        ),
         ("/workflow/0/edges/0/scopes", json!(["crm.**"]), json!(["crm.*"]), "edges[0].scopes[0]"),
         ("/workflow/0/edges/0/to", json!("a b"), json!("spiffe://a.example/reader"), "edges[0].to"),
     ] {
@@ -117,7 +155,12 @@ fn tokens_of_sensitive_workflows_live_five_minutes() {
 #[test]
 fn nothing_is_without_a_live_owner() {
     for (pointer, field) in [("/agent/0/owner", "owner"), ("/workflow/0/owner", "owner")] {
-        refused(&world(pointer, json!("team:b")), Code::OwnerNotLive, field, "did you mean `team:a`?");
+        refused(
+            &world(pointer, json!("team:b")),
+            Code::OwnerNotLive,
+            field,
+            "did you mean `team:a`?",
+        );
         refused(&world(pointer, json!("team:nobody-here")), Code::OwnerNotLive, field, "add one");
     }
     let reviewer = "/workflow/0/reviewer";
@@ -152,7 +195,12 @@ fn workflows_name_registered_agents_of_their_tenant_and_environment() {
     let entry = "/workflow/0/entry";
     for (pointer, value, field, part) in [
         (entry, json!(["spiffe://a.example/x"]), "entry[0]", "is not registered"),
-        ("/workflow/0/edges/0/to", json!("spiffe://a.example/x"), "edges[0].to", "is not registered"),
+        (
+            "/workflow/0/edges/0/to",
+            json!("spiffe://a.example/x"),
+            "edges[0].to",
+            "is not registered",
+        ),
         ("/agent/1/tenant", json!("other"), "edges[0].to", "another tenant"),
         ("/agent/1/env", json!("prod"), "edges[0].to", "environment"),
         ("/agent/1/status", json!("retired"), "edges[0].to", "is retired"),
@@ -173,7 +221,8 @@ fn an_agent_in_use_keeps_what_its_workflows_need() {
 
 #[test]
 fn a_file_does_not_lift_a_quarantine() {
-    let registry = registry().with_agent_status("spiffe://a.example/reader", AgentStatus::Quarantined);
+    let registry =
+        registry().with_agent_status("spiffe://a.example/reader", AgentStatus::Quarantined);
     let change = json!({"agent": [agent("reader")]});
     refused_on(&change, &registry, Code::Quarantined, "status", "bailiwick agent reinstate");
     let mut kept = change.clone();
@@ -196,23 +245,40 @@ fn ids_and_identities_are_unique() {
 
 #[test]
 fn edges_that_can_never_be_used_are_refused() {
-    let edge = |from: &str, to: &str| {
-        json!({"from": format!("spiffe://a.example/{from}"), "to": format!("spiffe://a.example/{to}")})
-    };
+    let edge = |from: &str, to: &str| json!({"from": format!("spiffe://a.example/{from}"), "to": format!("spiffe://a.example/{to}")});
     let edges = "/workflow/0/edges";
     for (pointer, value, code, field, part) in [
-        ("/workflow/0/edges/-", edge("lead", "reader"), Code::Duplicate, "edges[1]", "repeats an edge"),
+        (
+            "/workflow/0/edges/-",
+            edge("lead", "reader"),
+            Code::Duplicate,
+            "edges[1]",
+            "repeats an edge",
+        ),
         ("/workflow/0/edges/-", edge("lead", "lead"), Code::NeverMatches, "edges[1]", "itself"),
-        (edges, json!([edge("reader", "lead")]), Code::NeverMatches, "edges[0]", "no entry agent reaches"),
+        (
+            edges,
+            json!([edge("reader", "lead")]),
+            Code::NeverMatches,
+            "edges[0]",
+            "no entry agent reaches",
+        ),
         ("/workflow/0/max_depth", json!(0), Code::NeverMatches, "edges[0]", "max_depth is 0"),
-        ("/workflow/0/edges/0/scopes", json!(["mail.send"]), Code::NeverMatches, "edges[0].scopes[0]", "meets no scope"),
+        (
+            "/workflow/0/edges/0/scopes",
+            json!(["mail.send"]),
+            Code::NeverMatches,
+            "edges[0].scopes[0]",
+            "meets no scope",
+        ),
     ] {
         // Without templated scopes, which may become anything.
         let mut world = world("/workflow/0/authority/scopes", json!(["crm.read"]));
         set(&mut world, pointer, value);
         refused(&world, code, field, part);
     }
-    let mut lone = world("/workflow/0/entry", json!(["spiffe://a.example/lead", "spiffe://a.example/solo"]));
+    let mut lone =
+        world("/workflow/0/entry", json!(["spiffe://a.example/lead", "spiffe://a.example/solo"]));
     set(&mut lone, "/agent/-", agent("solo"));
     refused(&lone, Code::Value, "entry[1]", "has no edge");
     let mut single = world("/workflow/0/edges", Value::Null);
@@ -240,8 +306,7 @@ fn every_fault_of_a_file_is_reported_at_once_and_names_its_document() {
     let mut world = world("/owner/0/contact", Value::Null);
     set(&mut world, "/agent/1/clearance", json!("secret"));
     set(&mut world, "/workflow/0/colour", json!(1));
-    let text: Vec<String> =
-        check(&world).unwrap_err().iter().map(ToString::to_string).collect();
+    let text: Vec<String> = check(&world).unwrap_err().iter().map(ToString::to_string).collect();
     assert!(text[0].starts_with("owner \"team:a\": contact: is required"), "{text:#?}");
     assert!(text[1].starts_with("agent \"spiffe://a.example/reader\": clearance:"), "{text:#?}");
     assert!(text[2].starts_with("workflow \"crm.report\": colour: unknown key"), "{text:#?}");

@@ -10,9 +10,13 @@ fn the_example_of_the_tutorial_loads_and_fills() {
     assert_eq!(changes.iter().count(), 7);
     let registry = Registry::default().apply(&changes);
     let workflow = registry.workflow("banking.pay-bill").unwrap();
-    let parameters = json!({"file": "bill-december-2023.txt", "payee": "UK12345678901234567890", "limit": 98.7});
+    let parameters =
+        json!({"file": "bill-december-2023.txt", "payee": "UK12345678901234567890", "limit": 98.7});
     let filled = workflow.instantiate(&parameters).unwrap();
-    assert_eq!(filled.authority.scopes.to_string(), "banking.read_balance banking.send_money files.read");
+    assert_eq!(
+        filled.authority.scopes.to_string(),
+        "banking.read_balance banking.send_money files.read"
+    );
     for (parameters, good) in [
         (json!({"file": "../etc/passwd", "payee": "UK12345678901234567890", "limit": 1}), false),
         (json!({"file": "/bills/a.txt", "payee": "UK12345678901234567890", "limit": 1}), true),
