@@ -9,8 +9,12 @@ venv="${BAILIWICK_DEMO_VENV:-$HOME/.cache/bailiwick/venv}"
 bin="${BAILIWICK_BIN:-$root/target/release/bailiwick}"
 
 [ -x "$bin" ] || { echo "no bailiwick binary at $bin: build it, or set BAILIWICK_BIN" >&2; exit 1; }
-python="$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "the demo needs Python 3.11 or later" >&2; exit 1; }
+# The first interpreter that really runs (a version manager leaves shims that do not) and is new enough.
+python=""
+for candidate in python3 python3.13 python3.12 python3.11; do
+  if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$candidate"; break; fi
+done
+[ -n "$python" ] || { echo "the demo needs Python 3.11 or later" >&2; exit 1; }
 
 stamp="$venv/.agentdojo-$(cat "$here/requirements.txt" "$root/sdk/python/pyproject.toml" | sha256sum | cut -c1-16)"
 if [ ! -e "$stamp" ]; then
