@@ -58,6 +58,11 @@ check "python sdk" sdk pytest -p no:cacheprovider
 check "python sdk: lint" sdk ruff check --no-cache .
 check "python sdk: types" sdk mypy --cache-dir "$BAILIWICK_CACHE/mypy" src
 
+# The rust tests have built it.
+export BAILIWICK_BIN="$CARGO_TARGET_DIR/debug/bailiwick"
+check "tutorial" xtask/tutorial.sh docs/tutorial/first-delegation.md
+check "agentdojo: one prompt and its attacks" examples/agentdojo/run.sh --only banking/user_task_3
+
 printf '\n'
 for name in "${failures[@]}"; do printf 'failed: %s\n' "$name"; done
 printf '%s passed, %s failed\n' "$passed" "$failed"
