@@ -4,7 +4,8 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 venv="${BAILIWICK_VENV:-$HOME/.cache/bailiwick/venv}"
 
-made_of="$(cat "$root/xtask/requirements.txt" "$root/sdk/python/pyproject.toml" | sha256sum | cut -c1-16)"
+# The package is installed from this checkout: another one needs its own link.
+made_of="$( (echo "$root"; cat "$root/xtask/requirements.txt" "$root/sdk/python/pyproject.toml") | sha256sum | cut -c1-16)"
 stamp="$venv/.tests-$made_of"
 [ -e "$stamp" ] && exit 0
 

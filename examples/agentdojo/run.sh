@@ -16,7 +16,7 @@ for candidate in python3 python3.13 python3.12 python3.11; do
 done
 [ -n "$python" ] || { echo "the demo needs Python 3.11 or later" >&2; exit 1; }
 
-stamp="$venv/.agentdojo-$(cat "$here/requirements.txt" "$root/sdk/python/pyproject.toml" | sha256sum | cut -c1-16)"
+stamp="$venv/.agentdojo-$( (echo "$root"; cat "$here/requirements.txt" "$root/sdk/python/pyproject.toml") | sha256sum | cut -c1-16)"
 if [ ! -e "$stamp" ]; then
   echo "installing agentdojo 0.1.35 and what its suites need into $venv (once)"
   "$python" -m venv "$venv"
