@@ -108,6 +108,8 @@ def main() -> int:
         with Processes(directory, arguments.bin) as processes:
             issuer = processes.authority()
             cli = Cli(arguments.bin, issuer)
+            key = directory / "ledger.vkey"
+            key.write_text(httpx.get(f"{issuer}/ledger/vkey").raise_for_status().text)
             cli.register(directory, arguments.scopes_only)
             processes.cast(issuer)
             agents = len(processes.urls) - len(cast.LEAD)
@@ -150,10 +152,10 @@ def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, o
     print(SHOWN_ABOUT)
     if harness.shown:
         cli.show("trace", harness.shown)
-    export = directory / "ledger"
-    cli.show("ledger", "export", str(export))
-    print("\nThe export, verified offline:\n")
-    verified = cli.show("ledger", "verify", str(export))
+    export, key = str(directory / "ledger"), ("--vkey-file", str(directory / "ledger.vkey"))
+    cli.show("ledger", "export", export, *key)
+    print("\nThe export, verified offline under the key that was taken before any of this happened:\n")
+    verified = cli.show("ledger", "verify", export, *key)
     if out:
         result = {"agentdojo": "0.1.35", "suites": "v1.2.2", "ledger_verified": verified == 0}
         out.write_text(json.dumps({**result, **{t.suite: t.as_json() for t in tallies}}, indent=2) + "\n")

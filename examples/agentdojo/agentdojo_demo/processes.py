@@ -48,7 +48,7 @@ class Processes:
         issuer = f"http://127.0.0.1:{port}"
         log = (self.directory / "authority.log").open("wb")
         data = self.directory / "authority"
-        command = [self.binary, "serve", "--dev", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data)]
+        command = [self.binary, "serve", "--dev", "--listen", f"127.0.0.1:{port}", "--data", str(data)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._running.append(process)
         deadline = time.monotonic() + READY_SECONDS_MAX

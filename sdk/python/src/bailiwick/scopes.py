@@ -21,6 +21,11 @@ def form(scope: str) -> str:
     raise LocalError("malformed", f"{scope!r} is not a scope")
 
 
+def is_scope(scope: str) -> bool:
+    """Whether the text has one of the three forms."""
+    return any(pattern.fullmatch(scope) for pattern in (_LITERAL, _WILDCARD, _OPAQUE))
+
+
 def covers(held: str, requested: str) -> bool:
     """Whether `held` allows everything `requested` allows."""
     held_form, requested_form = form(held), form(requested)
