@@ -22,10 +22,23 @@ pub(crate) fn sign<H: Serialize, C: Serialize>(
     Ok(format!("{input}.{signature}"))
 }
 
-/// The three parts of a compact JWS, decoded, and its signing input.
-pub(crate) fn split(token: &str) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>, &str)> {
-    let (input, signature) = token.rsplit_once('.')?;
-    let (header, claims) = input.split_once('.')?;
+/// A compact JWS, decoded and not verified.
+pub(crate) struct Parts<'a> {
+    pub(crate) header: Vec<u8>,
+    pub(crate) claims: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) signing_input: &'a str,
+}
+
+/// The parts of a compact JWS.
+pub(crate) fn split(token: &str) -> Option<Parts<'_>> {
+    let (signing_input, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signing_input.split_once('.')?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-    Some((decode(header)?, decode(claims)?, decode(signature)?, input))
+    Some(Parts {
+        header: decode(header)?,
+        claims: decode(claims)?,
+        signature: decode(signature)?,
+        signing_input,
+    })
 }

@@ -210,8 +210,8 @@ impl VerifiedStatusList {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(StatusListError::Malformed("too long"));
         }
-        let (header, claims, signature, input) = compact::split(token).ok_or(FORM)?;
-        let header: Header = serde_json::from_slice(&header).map_err(|_| FORM)?;
+        let parts = compact::split(token).ok_or(FORM)?;
+        let header: Header = serde_json::from_slice(&parts.header).map_err(|_| FORM)?;
         if header.typ != TYPE {
             return Err(StatusListError::Malformed("its typ is not statuslist+jwt"));
         }
@@ -219,8 +219,9 @@ impl VerifiedStatusList {
         if header.alg != key.algorithm().name() {
             return Err(StatusListError::Malformed("its alg is not that of the key"));
         }
-        key.verify(input.as_bytes(), &signature).map_err(|_| StatusListError::Signature)?;
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| FORM)?;
+        key.verify(parts.signing_input.as_bytes(), &parts.signature)
+            .map_err(|_| StatusListError::Signature)?;
+        let claims: Claims = serde_json::from_slice(&parts.claims).map_err(|_| FORM)?;
         if claims.sub != uri {
             return Err(StatusListError::OtherList);
         }
