@@ -54,6 +54,7 @@ check "tidy" cargo xtask tidy
 check "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 check "rust tests" cargo test --locked --workspace --no-fail-fast --quiet
 check "vectors of the agent delegation chain draft" interop/adc/run.sh
+check "an auditor who shares no code with us" interop/auditor/run.sh
 check "python sdk" sdk pytest -p no:cacheprovider
 check "python sdk: lint" sdk ruff check --no-cache .
 check "python sdk: types" sdk mypy --cache-dir "$BAILIWICK_CACHE/mypy" src

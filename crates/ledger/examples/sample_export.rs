@@ -25,9 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(checkpoint.attach(&key, signature.as_ref().try_into()?)?)
     };
     let (mut log, mut history) = (SampleLog::default(), Vec::new());
-    for index in 0..count.parse::<u64>()? {
+    let count = count.parse::<u64>()?;
+    let apart = (count / 7).max(1);
+    for index in 0..count {
         log.append(index);
-        if index % 100 == 99 {
+        if index % apart == apart - 1 {
             history.push(sign(&Checkpoint::of(ORIGIN, &log.frontier)?)?);
         }
     }
