@@ -144,3 +144,36 @@ fn settled_signing_input(bencher: Bencher, case: Case) {
     let claims = world.settled_chain(case.1).pop().unwrap().claims;
     bencher.bench(|| UnsignedToken::settled(black_box(&claims), KID, case.0).unwrap());
 }
+
+#[divan::bench]
+fn x_b64(bencher: Bencher) {
+    let (_, token) = leaf_of(DEPTHS[3]);
+    let part = token.split('.').nth(1).unwrap().to_owned();
+    println!("{} {}", part.len(), token.len());
+    bencher.bench(|| {
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(black_box(&part)).unwrap()
+    });
+}
+#[divan::bench]
+fn x_scan(bencher: Bencher) {
+    let (_, token) = leaf_of(DEPTHS[3]);
+    let p = Jws::parse(&token).unwrap().payload;
+    bencher.bench(|| bailiwick_core::jcs::scan_text(black_box(&p)).unwrap());
+}
+#[divan::bench]
+fn x_sha(bencher: Bencher) {
+    let (_, token) = leaf_of(DEPTHS[3]);
+    bencher.bench(|| bailiwick_core::sha256(black_box(token.as_bytes())));
+}
+#[divan::bench]
+fn x_detail(bencher: Bencher) {
+    let d =
+        bailiwick_core::jcs::canonicalize_value(&fixture::usual_authority().to_detail()).unwrap();
+    let d = String::from_utf8(d).unwrap();
+    bencher.bench(|| {
+        serde_json::from_str::<Vec<bailiwick_core::Constraint>>(black_box(
+            &d[15..d.rfind("],\"scopes").unwrap() + 1],
+        ))
+        .unwrap()
+    });
+}

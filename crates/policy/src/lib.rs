@@ -7,6 +7,11 @@
 //! What a policy may mention is in [`SCHEMA`]; what ships by default is
 //! [`PolicySet::default_pack`].
 
+#![allow(
+    clippy::result_large_err,
+    reason = "the errors are Cedar's own, met only while loading and on the way to a refusal"
+)]
+
 mod act;
 mod annotation;
 mod decide;

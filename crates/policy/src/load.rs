@@ -46,19 +46,18 @@ pub(crate) fn load(sources: &[PolicySource]) -> Result<Vec<Loaded>, LoadErrors> 
         errors.push(error);
     } else {
         for (index, source) in sources.iter().enumerate() {
-            match parse(source) {
-                Ok(policies) => {
-                    policies.into_iter().for_each(|(policy, offset)| {
-                        match understand(source, index, &policy, offset) {
-                            Ok((one, faults)) => {
-                                loaded.push(one);
-                                errors.extend(faults);
-                            }
-                            Err(error) => errors.push(error),
-                        }
-                    })
+            let policies = parse(source).unwrap_or_else(|faults| {
+                errors.extend(faults);
+                Vec::new()
+            });
+            for (policy, offset) in policies {
+                match understand(source, index, &policy, offset) {
+                    Ok((one, faults)) => {
+                        loaded.push(one);
+                        errors.extend(faults);
+                    }
+                    Err(error) => errors.push(error),
                 }
-                Err(faults) => errors.extend(faults),
             }
         }
     }

@@ -35,7 +35,8 @@ pub struct PolicyEntry {
     policy: cedar::Policy,
     file: String,
     line: usize,
-    canonical: Vec<u8>,
+    digest: [u8; 32],
+    needs: Needs,
     scopes: BTreeSet<String>,
 }
 
@@ -56,7 +57,7 @@ impl PolicySet {
 
     fn of(policies: BTreeMap<String, PolicyEntry>) -> Result<Self, String> {
         let scopes = policies.values().flat_map(|one| one.scopes.iter().cloned()).collect();
-        let filed = policies.values().map(|one| (&one.policy, one.needs()));
+        let filed = policies.values().map(|one| (&one.policy, one.needs));
         Ok(Self {
             hash: hash(&policies),
             names: Names::new(&scopes).map_err(|fault| fault.to_string())?,
@@ -116,7 +117,8 @@ impl PolicyEntry {
             effect: one.effect,
             annotations: one.annotations,
             policy: one.policy,
-            canonical: one.canonical,
+            digest: one.digest,
+            needs: one.needs,
             scopes: one.scopes,
         }
     }
@@ -162,18 +164,14 @@ impl PolicyEntry {
         self.annotations.reason.as_deref()
     }
 
+    /// Its JSON form. Every policy that was loaded has one.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.canonical).unwrap_or_default()
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::of_policy(&self.json())
+        self.policy.to_json().unwrap_or_default()
     }
 }
 
 fn hash(policies: &BTreeMap<String, PolicyEntry>) -> String {
-    let mut digests: Vec<[u8; 32]> =
-        policies.values().map(|one| sha256(&one.canonical).0).collect();
+    let mut digests: Vec<[u8; 32]> = policies.values().map(|one| one.digest).collect();
     digests.sort_unstable();
     let mut input = b"bailiwick/policy-set/v1\0".to_vec();
     input.extend_from_slice(&schema_hash());

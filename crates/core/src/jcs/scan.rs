@@ -9,7 +9,9 @@ use crate::limits::JSON_DEPTH_MAX;
 
 pub(super) fn scan(text: &str) -> Result<Form, JcsError> {
     let bytes = text.as_bytes();
-    let mut scanner = Scanner { text, bytes, at: 0, canonical: true, names: Vec::new() };
+    let names = Vec::with_capacity(32);
+    let ascii = text.is_ascii();
+    let mut scanner = Scanner { text, bytes, plain: ascii, at: 0, canonical: true, names };
     scanner.space();
     scanner.value(0)?;
     scanner.space();
@@ -22,18 +24,19 @@ pub(super) fn scan(text: &str) -> Result<Form, JcsError> {
 struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
+    /// Whether the text is ASCII and no string so far has an escape: names order by their bytes.
+    plain: bool,
     at: usize,
     canonical: bool,
     /// Member names of the objects being read, innermost last.
     names: Vec<Text>,
 }
 
-/// A string between its quotes, and whether it has escapes.
+/// A string between its quotes.
 #[derive(Clone, Copy)]
 struct Text {
     start: usize,
     end: usize,
-    escaped: bool,
 }
 
 impl Scanner<'_> {
@@ -55,7 +58,8 @@ impl Scanner<'_> {
     }
 
     fn word(&mut self, word: &str) -> bool {
-        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let found = rest.starts_with(word.as_bytes());
         self.at += if found { word.len() } else { 0 };
         found
     }
@@ -98,6 +102,7 @@ impl Scanner<'_> {
         self.at += 1;
         let first = self.names.len();
         let mut ascending = true;
+        let mut previous: Option<Text> = None;
         self.space();
         if self.eat(b'}') {
             return Ok(());
@@ -107,7 +112,7 @@ impl Scanner<'_> {
                 return Err(JcsError::Malformed);
             }
             let name = self.string()?;
-            if let Some(previous) = self.names.get(first..).and_then(<[Text]>::last).copied() {
+            if let Some(previous) = previous.replace(name) {
                 ascending &= self.order(previous, name) == Ordering::Less;
             }
             self.names.push(name);
@@ -146,9 +151,9 @@ impl Scanner<'_> {
     }
 
     fn order(&self, a: Text, b: Text) -> Ordering {
-        let (raw_a, raw_b) = (self.raw(a), self.raw(b));
-        if !a.escaped && !b.escaped && raw_a.is_ascii() && raw_b.is_ascii() {
-            return raw_a.cmp(raw_b);
+        if self.plain {
+            let raw = |text: Text| self.bytes.get(text.start..text.end).unwrap_or_default();
+            return raw(a).cmp(raw(b));
         }
         self.decode(a).encode_utf16().cmp(self.decode(b).encode_utf16())
     }
@@ -158,8 +163,9 @@ impl Scanner<'_> {
     }
 
     fn decode(&self, text: Text) -> Cow<'_, str> {
-        if !text.escaped {
-            return Cow::Borrowed(self.raw(text));
+        let raw = self.raw(text);
+        if !raw.contains('\\') {
+            return Cow::Borrowed(raw);
         }
         let quoted = self.text.get(text.start.saturating_sub(1)..text.end + 1).unwrap_or_default();
         Cow::Owned(serde_json::from_str(quoted).unwrap_or_default())
@@ -168,18 +174,17 @@ impl Scanner<'_> {
     fn string(&mut self) -> Result<Text, JcsError> {
         self.at += 1;
         let start = self.at;
-        let mut escaped = false;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             self.at += plain_length(rest);
             match self.peek() {
                 Some(b'"') => {
-                    let text = Text { start, end: self.at, escaped };
+                    let text = Text { start, end: self.at };
                     self.at += 1;
                     return Ok(text);
                 }
                 Some(b'\\') => {
-                    escaped = true;
+                    self.plain = false;
                     self.escape()?;
                 }
                 _ => return Err(JcsError::Malformed),

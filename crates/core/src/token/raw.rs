@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -67,13 +68,59 @@ pub(crate) struct RawBinding {
     x5t_s256: Option<Sha256Hash>,
 }
 
+/// The actors of nested `act` objects, outermost first, read into one list.
+struct RawActors(Vec<Actor>);
+
+impl<'de> Deserialize<'de> for RawActors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut actors = Vec::with_capacity(usize::from(DEPTH_MAX) + 1);
+        ActorSeed(&mut actors).deserialize(deserializer)?;
+        actors.reverse();
+        Ok(Self(actors))
+    }
+}
+
+/// Reads one `act` object after those inside it, so the list begins with the innermost.
+struct ActorSeed<'a>(&'a mut Vec<Actor>);
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawActor {
-    iss: String,
-    sub: AgentId,
-    #[serde(default, deserialize_with = "present")]
-    act: Option<Box<RawActor>>,
+#[serde(field_identifier, rename_all = "lowercase")]
+enum ActorMember {
+    Act,
+    Iss,
+    Sub,
+}
+
+impl<'de> DeserializeSeed<'de> for ActorSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ActorSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an act object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (mut iss, mut sub): (Option<String>, Option<AgentId>) = (None, None);
+        while let Some(member) = map.next_key()? {
+            match member {
+                ActorMember::Iss => iss = Some(map.next_value()?),
+                ActorMember::Sub => sub = Some(map.next_value()?),
+                ActorMember::Act => map.next_value_seed(ActorSeed(self.0))?,
+            }
+        }
+        let (Some(iss), Some(sub)) = (iss, sub) else {
+            return Err(A::Error::custom("act must have iss and sub"));
+        };
+        self.0.push(Actor { iss, sub });
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,7 +174,7 @@ struct RawHop<'a> {
     del_max_depth: u64,
     #[serde(default, deserialize_with = "present")]
     par_hash: Option<Sha256Hash>,
-    act: RawActor,
+    act: RawActors,
     txn: TaskId,
     #[serde(default, deserialize_with = "present")]
     status: Option<RawStatus>,
@@ -178,12 +225,6 @@ pub(super) fn read_hop(payload: &str, hop: usize) -> Result<HopClaims, VerifyErr
     }
     let (detail,) = raw.authorization_details;
     let (del_depth, del_max_depth) = depths(raw.del_depth, raw.del_max_depth, hop)?;
-    let mut actors = Vec::with_capacity(usize::from(del_depth) + 1);
-    let mut next = Some(Box::new(raw.act));
-    while let Some(actor) = next {
-        actors.push(Actor { iss: actor.iss, sub: actor.sub });
-        next = actor.act;
-    }
     let grant = raw.hop.grant.map(|text| named_hash(&text, "grant", hop)).transpose()?;
     let claims = HopClaims {
         iss: raw.iss,
@@ -198,7 +239,7 @@ pub(super) fn read_hop(payload: &str, hop: usize) -> Result<HopClaims, VerifyErr
         del_depth,
         del_max_depth,
         par_hash: raw.par_hash,
-        act: ActChain(actors),
+        act: ActChain(raw.act.0),
         txn: raw.txn,
         status: raw.status.map(|s| StatusRef { idx: s.status_list.idx, uri: s.status_list.uri }),
         hop: HopFacts {

@@ -1,10 +1,11 @@
 //! Scopes a policy names must be scopes that can be asked for.
 
+use std::collections::BTreeSet;
+
 use bailiwick_core::scope::Scope;
 use serde_json::Value;
 
 use crate::act::Act;
-use crate::load::Loaded;
 use crate::source::{LoadError, PolicySource};
 use crate::suggest::closest;
 
@@ -12,22 +13,24 @@ const GRAMMAR: &str = "a scope is dotted and lower case (`crm.read`), a wildcard
                        or an opaque token without `*`, spaces and quotes";
 
 /// Every scope literal of one policy that no request can carry.
-pub(super) fn check(sources: &[PolicySource], one: &Loaded) -> Vec<LoadError> {
-    let Some(source) = sources.get(one.source) else { return Vec::new() };
+pub(super) fn check(
+    source: &PolicySource,
+    policy: usize,
+    named: &BTreeSet<String>,
+    json: &Value,
+) -> Vec<LoadError> {
     let mut errors = Vec::new();
-    for name in &one.scopes {
+    for name in named {
         if let Some((message, help)) = fault_of_action(name) {
-            errors.push(located(source, one.offset, name, message).with_help(help));
+            errors.push(located(source, policy, name, message).with_help(help));
         }
     }
     let mut literals = Vec::new();
-    if let Ok(json) = serde_json::from_slice::<Value>(&one.canonical) {
-        scope_strings(&json, &mut literals);
-    }
+    scope_strings(json, &mut literals);
     for name in literals {
         if name.parse::<Scope>().is_err() {
             let message = format!("`{}` is not a scope", name.escape_debug());
-            errors.push(located(source, one.offset, &name, message).with_help(GRAMMAR));
+            errors.push(located(source, policy, &name, message).with_help(GRAMMAR));
         }
     }
     errors

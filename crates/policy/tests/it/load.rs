@@ -335,3 +335,19 @@ fn the_default_policies_load_and_say_what_they_are() {
         assert!(line.contains(policy.id()), "{} is not at line {}", policy.id(), policy.line());
     }
 }
+
+#[test]
+fn long_conditions_and_large_numbers_load() {
+    let clauses: Vec<String> = (0..60)
+        .map(|n| format!("context.task.id != \"{n}\" && context.ttl_seconds != {n}"))
+        .collect();
+    let text = format!(
+        "permit(principal, action, resource) when {{ {} }}
+         unless {{ context.ttl_seconds == 9223372036854775807 }};",
+        clauses.join(" && ")
+    );
+    let set = crate::support::load(&text);
+    let verdict =
+        crate::support::ask(&set, &crate::support::invoke("crm.read"), &crate::support::facts(&[]));
+    assert!(verdict.allows(), "{verdict:?}");
+}

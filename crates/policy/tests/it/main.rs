@@ -9,6 +9,7 @@
 )]
 
 mod decide;
+mod docs;
 mod explain;
 mod fixtures;
 mod load;

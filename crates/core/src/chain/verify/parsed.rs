@@ -2,7 +2,7 @@
 
 use crate::chain::steps::{Commitment, Link, MaxDepth, NotBefore};
 use crate::claims;
-use crate::crypto::{HashedMessage, VerifyingKey};
+use crate::crypto::{Algorithm, HashedMessage, VerifyingKey};
 use crate::error::VerifyError;
 use crate::grant::GrantClaims;
 use crate::hash::Sha256Hash;
@@ -20,7 +20,7 @@ pub(super) enum Parsed<'a> {
 pub(super) struct ParsedHop<'a> {
     message: HashedMessage<'a>,
     signature: Vec<u8>,
-    alg: String,
+    algorithm: Option<Algorithm>,
     kid: String,
     pub(super) signing_hash: Sha256Hash,
     pub(super) token_hash: Sha256Hash,
@@ -30,7 +30,7 @@ pub(super) struct ParsedHop<'a> {
 pub(super) struct ParsedGrant<'a> {
     message: HashedMessage<'a>,
     signature: Vec<u8>,
-    alg: String,
+    algorithm: Option<Algorithm>,
     pub(super) key: VerifyingKey,
     pub(super) signing_hash: Sha256Hash,
     pub(super) token_hash: Sha256Hash,
@@ -52,7 +52,7 @@ impl<'a> Parsed<'a> {
         if header.typ != claims::TYP || header.c14n != claims::C14N {
             return Err(VerifyError::malformed(hop, "header typ or c14n is another"));
         }
-        let alg = header.alg.into_owned();
+        let algorithm = Algorithm::from_name(&header.alg);
         let (message, token_hash) = HashedMessage::of(compact, jws.signing_input);
         let signing_hash = message.hash();
         match (header.kid, header.jwk) {
@@ -60,7 +60,7 @@ impl<'a> Parsed<'a> {
                 claims: HopClaims::from_payload(&jws.payload, hop)?,
                 message,
                 signature: jws.signature,
-                alg,
+                algorithm,
                 kid: kid.into_owned(),
                 signing_hash,
                 token_hash,
@@ -69,7 +69,7 @@ impl<'a> Parsed<'a> {
                 claims: GrantClaims::from_payload(&jws.payload, hop)?,
                 message,
                 signature: jws.signature,
-                alg,
+                algorithm,
                 key: embedded_key(&jwk, hop)?,
                 signing_hash,
                 token_hash,
@@ -87,12 +87,12 @@ fn embedded_key(jwk: &RawJwk<'_>, hop: usize) -> Result<VerifyingKey, VerifyErro
 /// The key decides the algorithm; a header that names another is not what the key signed.
 fn check(
     key: &VerifyingKey,
-    alg: &str,
+    algorithm: Option<Algorithm>,
     message: &HashedMessage<'_>,
     signature: &[u8],
     hop: usize,
 ) -> Result<(), VerifyError> {
-    if alg != key.algorithm().name() {
+    if algorithm != Some(key.algorithm()) {
         return Err(VerifyError::SignatureInvalid { hop });
     }
     key.verify_hashed(message, signature).map_err(|_| VerifyError::SignatureInvalid { hop })
@@ -105,7 +105,7 @@ impl ParsedHop<'_> {
         }
         let key = keys.get(&self.claims.iss, &self.kid);
         let key = key.ok_or(VerifyError::SignatureInvalid { hop })?;
-        check(key, &self.alg, &self.message, &self.signature, hop)?;
+        check(key, self.algorithm, &self.message, &self.signature, hop)?;
         if self.claims.del_depth > 0 && self.claims.par_hash.is_none() {
             return Err(VerifyError::ParHashMismatch { hop });
         }
@@ -155,7 +155,7 @@ impl<'a> ParsedGrant<'a> {
         if self.claims.iss != parent.client_id {
             return failed("iss is not the agent its parent names");
         }
-        check(&self.key, &self.alg, &self.message, &self.signature, hop)
+        check(&self.key, self.algorithm, &self.message, &self.signature, hop)
     }
 
     pub(super) fn check_task(&self, parent: &HopClaims, hop: usize) -> Result<(), VerifyError> {
