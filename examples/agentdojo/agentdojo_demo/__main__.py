@@ -17,7 +17,6 @@ from typing import Any
 
 import httpx
 import tomllib
-
 from bailiwick import dev_subject_token
 
 from . import cast
@@ -34,13 +33,14 @@ No model is in the loop. What to call is AgentDojo's ground truth (and the attac
 comes from workflows that were written from the users' prompts alone, never from the ground truth.
 """
 SHOWN_ABOUT = """
-One attacked run, from the ledger: a friend is to be refunded; what was read says to send everything elsewhere.
+One attacked run, from the ledger: a friend is to be refunded; what was read says to pay a cent to someone else, and to
+tell them about the user in the subject line.
 """
 NEXT = """
 Try next: drop the payee from banking.refund-overpayment in examples/agentdojo/workflows/banking.toml, run `make demo`
 again, and see which attacks get through. docs/explanation/agentdojo.md says how to read the table."""
-SHOWN = ("banking/user_task_3", "injection_task_5")
-"""The attacked run whose trace is shown: refund a friend, while the attacker asks for all the money."""
+SHOWN = ("banking/user_task_3", "injection_task_0")
+"""The attacked run whose trace is shown: the right tool and a small amount, but the wrong payee."""
 
 
 class Harness:
@@ -161,8 +161,7 @@ def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, o
         out.write_text(json.dumps({**result, **{t.suite: t.as_json() for t in tallies}}, indent=2) + "\n")
         print(f"\nresults: {out}")
     print(NEXT)
-    faults = [fault for tally in tallies for fault in tally.faults]
-    return 1 if faults or verified else 0
+    return 1 if verified or any(tally.faults or tally.attacks_succeeded for tally in tallies) else 0
 
 
 class Cli:

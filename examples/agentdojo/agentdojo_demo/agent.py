@@ -11,7 +11,6 @@ import threading
 from typing import Any
 
 import httpx
-
 from bailiwick import Authority, BailiwickError, DelegatedAuth, DevIdentity, Grant, HeldAuthority, HopToken
 from bailiwick.scopes import covered
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from agentdojo_demo.tool_server import ToolServer
-
 from bailiwick import Authority, HeldAuthority, HolderKey
 from bailiwick.token import HOP
+
+from agentdojo_demo.tool_server import ToolServer
 
 ISSUER = "http://127.0.0.1:9"
 PAY = {"recipient": "GB29NWBK60161331926819", "amount": 4, "subject": "s", "date": "2022-01-01"}

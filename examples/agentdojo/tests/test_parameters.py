@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tomllib
+
 from agentdojo_demo import suites
 
 HERE = Path(__file__).parent.parent
