@@ -73,12 +73,29 @@ fn bare_signature(bencher: Bencher, case: Case) {
     bencher.bench(|| key.verify(black_box(input.as_bytes()), &signature).unwrap());
 }
 
+/// From text to verified claims, the token's hash included.
 #[divan::bench(args = DEPTHS)]
 fn leaf(bencher: Bencher, case: Case) {
-    let (world, token) = leaf_of(case);
+    let (world, text) = leaf_of(case);
     let keys: IssuerKeys = world.keys();
-    let token = UnverifiedToken::parse(&token).unwrap();
-    bencher.bench(|| verify_leaf(black_box(&token), &keys, &OPTIONS, NOW).unwrap());
+    bencher
+        .with_inputs(|| UnverifiedToken::parse(&text).unwrap())
+        .bench_refs(|token| verify_leaf(black_box(token), &keys, &OPTIONS, NOW).unwrap());
+}
+
+/// The same where a cache was asked first, which takes the hash: what a miss adds.
+#[divan::bench(args = DEPTHS)]
+fn leaf_after_lookup(bencher: Bencher, case: Case) {
+    let (world, text) = leaf_of(case);
+    let keys: IssuerKeys = world.keys();
+    let cache = VerifiedCache::new(10);
+    bencher
+        .with_inputs(|| {
+            let token = UnverifiedToken::parse(&text).unwrap();
+            assert!(cache.get(&token.token_hash(), NOW).is_none());
+            token
+        })
+        .bench_refs(|token| verify_leaf(black_box(token), &keys, &OPTIONS, NOW).unwrap());
 }
 
 /// All of `leaf` but the signature and the result, to see where its time goes.
@@ -143,37 +160,4 @@ fn settled_signing_input(bencher: Bencher, case: Case) {
     let world = World::new(case.0, Algorithm::EdDsa);
     let claims = world.settled_chain(case.1).pop().unwrap().claims;
     bencher.bench(|| UnsignedToken::settled(black_box(&claims), KID, case.0).unwrap());
-}
-
-#[divan::bench]
-fn x_b64(bencher: Bencher) {
-    let (_, token) = leaf_of(DEPTHS[3]);
-    let part = token.split('.').nth(1).unwrap().to_owned();
-    println!("{} {}", part.len(), token.len());
-    bencher.bench(|| {
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(black_box(&part)).unwrap()
-    });
-}
-#[divan::bench]
-fn x_scan(bencher: Bencher) {
-    let (_, token) = leaf_of(DEPTHS[3]);
-    let p = Jws::parse(&token).unwrap().payload;
-    bencher.bench(|| bailiwick_core::jcs::scan_text(black_box(&p)).unwrap());
-}
-#[divan::bench]
-fn x_sha(bencher: Bencher) {
-    let (_, token) = leaf_of(DEPTHS[3]);
-    bencher.bench(|| bailiwick_core::sha256(black_box(token.as_bytes())));
-}
-#[divan::bench]
-fn x_detail(bencher: Bencher) {
-    let d =
-        bailiwick_core::jcs::canonicalize_value(&fixture::usual_authority().to_detail()).unwrap();
-    let d = String::from_utf8(d).unwrap();
-    bencher.bench(|| {
-        serde_json::from_str::<Vec<bailiwick_core::Constraint>>(black_box(
-            &d[15..d.rfind("],\"scopes").unwrap() + 1],
-        ))
-        .unwrap()
-    });
 }

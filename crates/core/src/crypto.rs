@@ -247,12 +247,13 @@ impl VerifyingKey {
     /// [`VerifyingKey::verify`] for a message whose SHA-256 is already computed.
     pub(crate) fn verify_hashed(
         &self,
-        message: &HashedMessage<'_>,
+        message: &[u8],
+        hashes: &CompactHashes,
         signature: &[u8],
     ) -> Result<(), BadSignature> {
         let verified = match self.0.algorithm {
-            Algorithm::Es256 => self.0.parsed.verify_digest_sig(&message.digest, signature),
-            Algorithm::EdDsa => self.0.parsed.verify_sig(message.text.as_bytes(), signature),
+            Algorithm::Es256 => self.0.parsed.verify_digest_sig(&hashes.signed, signature),
+            Algorithm::EdDsa => self.0.parsed.verify_sig(message, signature),
         };
         verified.map_err(|_| BadSignature)
     }
@@ -383,26 +384,28 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a compact JWS signs, with its SHA-256, which par_hash, ES256 and the token hash all need.
-#[derive(Clone)]
-pub(crate) struct HashedMessage<'a> {
-    text: &'a str,
-    digest: digest::Digest,
+/// SHA-256 of a compact JWS and of the part that is signed, in one pass.
+#[derive(Clone, Debug)]
+pub(crate) struct CompactHashes {
+    signed: digest::Digest,
+    /// SHA-256 of the whole text.
+    pub(crate) token_hash: Sha256Hash,
 }
 
-impl<'a> HashedMessage<'a> {
-    /// Hashes a compact JWS once: the part that is signed, and the whole.
-    pub(crate) fn of(compact: &'a str, signing_input: &'a str) -> (Self, Sha256Hash) {
+impl CompactHashes {
+    /// Hashes a text that may or may not be a compact JWS.
+    pub(crate) fn of(compact: &str) -> Self {
+        let signed = compact.rsplit_once('.').map_or(compact, |(signed, _)| signed);
         let mut context = digest::Context::new(&digest::SHA256);
-        context.update(signing_input.as_bytes());
+        context.update(signed.as_bytes());
         let digest = context.clone().finish();
-        context.update(compact.as_bytes().get(signing_input.len()..).unwrap_or_default());
-        (Self { text: signing_input, digest }, to_hash(&context.finish()))
+        context.update(compact.as_bytes().get(signed.len()..).unwrap_or_default());
+        Self { signed: digest, token_hash: to_hash(&context.finish()) }
     }
 
     /// SHA-256 of the signing input.
-    pub(crate) fn hash(&self) -> Sha256Hash {
-        to_hash(&self.digest)
+    pub(crate) fn signing_hash(&self) -> Sha256Hash {
+        to_hash(&self.signed)
     }
 }
 

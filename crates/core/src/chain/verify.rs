@@ -7,10 +7,10 @@
 mod parsed;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::steps::{self, Link};
-use crate::crypto::{VerifyingKey, sha256};
+use crate::crypto::{CompactHashes, VerifyingKey, sha256};
 use crate::error::VerifyError;
 use crate::grant::GrantClaims;
 use crate::hash::Sha256Hash;
@@ -23,7 +23,11 @@ use parsed::{Parsed, ParsedGrant, ParsedHop};
 
 /// A token as presented: bounded in size, otherwise unknown.
 #[derive(Clone, Debug)]
-pub struct UnverifiedToken(String);
+pub struct UnverifiedToken {
+    text: String,
+    /// Taken once: a cache looks the token up by its hash before anyone verifies it.
+    hashes: OnceLock<CompactHashes>,
+}
 
 impl UnverifiedToken {
     /// Accepts text of a bounded size. Nothing about it is verified.
@@ -34,19 +38,23 @@ impl UnverifiedToken {
         if text.is_empty() || text.len() > TOKEN_BYTES_MAX {
             return Err(VerifyError::malformed(0, "token is empty or larger than accepted"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), hashes: OnceLock::new() })
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// SHA-256 of the text: the key of caches, and `ath` of a DPoP proof.
     #[must_use]
     pub fn token_hash(&self) -> Sha256Hash {
-        sha256(self.0.as_bytes())
+        self.hashes().token_hash
+    }
+
+    fn hashes(&self) -> &CompactHashes {
+        self.hashes.get_or_init(|| CompactHashes::of(&self.text))
     }
 
     /// What an unsettled grant says its parent is, so that the Authority can look the parent up.
@@ -55,7 +63,7 @@ impl UnverifiedToken {
     /// # Errors
     /// [`VerifyError`] for the form, or `malformed` when this is a settled token.
     pub fn claimed_parent(&self) -> Result<Sha256Hash, VerifyError> {
-        Ok(ParsedGrant::read(&self.0, 0)?.claims.par_hash)
+        Ok(ParsedGrant::read(self, 0)?.claims.par_hash)
     }
 }
 
@@ -70,7 +78,7 @@ impl UnverifiedChain {
     /// # Errors
     /// `malformed` for sizes, `depth_invalid` for more than eleven tokens.
     pub fn parse(ancestors: &str, leaf: &UnverifiedToken) -> Result<Self, VerifyError> {
-        if ancestors.len() + leaf.0.len() > CHAIN_BYTES_MAX {
+        if ancestors.len() + leaf.text.len() > CHAIN_BYTES_MAX {
             return Err(VerifyError::malformed(0, "chain is larger than accepted"));
         }
         let mut tokens = Vec::new();
@@ -282,7 +290,7 @@ pub fn verify_leaf(
     options: &VerifyOptions<'_>,
     now: UnixMillis,
 ) -> Result<VerifiedChain, VerifyError> {
-    let hop = match Parsed::read(&token.0, 0)? {
+    let hop = match Parsed::read(token, 0)? {
         Parsed::Settled(hop) => hop,
         Parsed::Grant(_) => return Err(VerifyError::OfflineHopForbidden { hop: 0 }),
     };
@@ -295,7 +303,7 @@ pub fn verify_leaf(
         ancestors: Vec::new(),
         unsettled: 0,
         signing_hash: hop.signing_hash,
-        token_hash: Some(hop.token_hash),
+        token_hash: Some(token.token_hash()),
         leaf: hop.claims,
     })))
 }
@@ -316,7 +324,7 @@ pub fn verify_chain(
     let mut hops: Vec<ParsedHop<'_>> = Vec::with_capacity(chain.0.len());
     let mut grants: Vec<ParsedGrant<'_>> = Vec::new();
     for (hop, token) in chain.0.iter().enumerate() {
-        match Parsed::read(&token.0, hop)? {
+        match Parsed::read(token, hop)? {
             Parsed::Settled(_) if !grants.is_empty() => {
                 let what = "a settled token follows a grant that nobody settled";
                 return Err(VerifyError::ProvenanceMissing { hop, what });
@@ -352,8 +360,7 @@ pub fn verify_chain(
         }
     }
     let signing_hash = links.last().map(|link| link.signing_hash);
-    let token_hash = grants.last().map(|grant| grant.token_hash);
-    let token_hash = token_hash.or_else(|| hops.last().map(|token| token.token_hash));
+    let token_hash = chain.0.last().map(UnverifiedToken::token_hash);
     let (Some(leaf), Some(signing_hash)) = (claims.pop(), signing_hash) else {
         return Err(VerifyError::malformed(0, "empty chain"));
     };
@@ -381,7 +388,7 @@ pub fn verify_grant(
     allowed_audiences: &[String],
     now: UnixMillis,
 ) -> Result<VerifiedGrant, VerifyError> {
-    let parsed = ParsedGrant::read(&grant.0, 1)?;
+    let parsed = ParsedGrant::read(grant, 1)?;
     let above = parent.claims();
     parsed.check_signature(above, 1)?;
     let links = [parsed::link(above, parent.signing_hash()), parsed.link()];
@@ -398,7 +405,7 @@ pub fn verify_grant(
     }
     Ok(VerifiedGrant {
         parent: parent.clone(),
-        grant_hash: parsed.token_hash,
+        grant_hash: grant.token_hash(),
         signing_hash: parsed.signing_hash,
         delegator_key: parsed.key,
         claims: parsed.claims,

@@ -148,10 +148,10 @@ fn splices_and_wrong_depths() {
 #[test]
 fn chains_are_bounded_before_any_signature() {
     let leaf = UnverifiedToken::parse("x").unwrap();
-    let many = vec!["x"; 11].join("~");
+    let many = ["x"; 11].join("~");
     let error = UnverifiedChain::parse(&many, &leaf).unwrap_err();
     assert_eq!(error.code(), Outcome::DepthInvalid);
-    assert!(UnverifiedChain::parse(&vec!["x"; 10].join("~"), &leaf).is_ok());
+    assert!(UnverifiedChain::parse(&["x"; 10].join("~"), &leaf).is_ok());
     let heavy = vec!["x".repeat(16 * 1024); 4].join("~");
     assert_eq!(UnverifiedChain::parse(&heavy, &leaf).unwrap_err().code(), Outcome::Malformed);
     assert_eq!(UnverifiedChain::parse("a~~b", &leaf).unwrap_err().code(), Outcome::Malformed);

@@ -2,7 +2,7 @@
 
 use crate::chain::steps::{Commitment, Link, MaxDepth, NotBefore};
 use crate::claims;
-use crate::crypto::{Algorithm, HashedMessage, VerifyingKey};
+use crate::crypto::{Algorithm, CompactHashes, VerifyingKey};
 use crate::error::VerifyError;
 use crate::grant::GrantClaims;
 use crate::hash::Sha256Hash;
@@ -10,7 +10,7 @@ use crate::ids::{TaskId, TenantId, WorkflowId};
 use crate::jws::{Jws, JwsError};
 use crate::token::{Actor, Header, HolderBinding, HopClaims, HopFacts, RawJwk, claims_fault};
 
-use super::IssuerKeys;
+use super::{IssuerKeys, UnverifiedToken};
 
 pub(super) enum Parsed<'a> {
     Settled(Box<ParsedHop<'a>>),
@@ -18,22 +18,22 @@ pub(super) enum Parsed<'a> {
 }
 
 pub(super) struct ParsedHop<'a> {
-    message: HashedMessage<'a>,
+    signing_input: &'a str,
+    hashes: &'a CompactHashes,
     signature: Vec<u8>,
     algorithm: Option<Algorithm>,
     kid: String,
     pub(super) signing_hash: Sha256Hash,
-    pub(super) token_hash: Sha256Hash,
     pub(super) claims: HopClaims,
 }
 
 pub(super) struct ParsedGrant<'a> {
-    message: HashedMessage<'a>,
+    signing_input: &'a str,
+    hashes: &'a CompactHashes,
     signature: Vec<u8>,
     algorithm: Option<Algorithm>,
     pub(super) key: VerifyingKey,
     pub(super) signing_hash: Sha256Hash,
-    pub(super) token_hash: Sha256Hash,
     pub(super) claims: GrantClaims,
 }
 
@@ -45,34 +45,34 @@ pub(super) fn framing(error: JwsError, hop: usize) -> VerifyError {
 }
 
 impl<'a> Parsed<'a> {
-    pub(super) fn read(compact: &'a str, hop: usize) -> Result<Self, VerifyError> {
-        let jws = Jws::parse(compact).map_err(|error| framing(error, hop))?;
+    pub(super) fn read(token: &'a UnverifiedToken, hop: usize) -> Result<Self, VerifyError> {
+        let jws = Jws::parse(token.as_str()).map_err(|error| framing(error, hop))?;
         let header: Header<'_> =
             serde_json::from_str(&jws.header).map_err(|e| claims_fault(hop, &e))?;
         if header.typ != claims::TYP || header.c14n != claims::C14N {
             return Err(VerifyError::malformed(hop, "header typ or c14n is another"));
         }
         let algorithm = Algorithm::from_name(&header.alg);
-        let (message, token_hash) = HashedMessage::of(compact, jws.signing_input);
-        let signing_hash = message.hash();
+        let hashes = token.hashes();
+        let signing_hash = hashes.signing_hash();
         match (header.kid, header.jwk) {
             (Some(kid), None) => Ok(Self::Settled(Box::new(ParsedHop {
                 claims: HopClaims::from_payload(&jws.payload, hop)?,
-                message,
+                signing_input: jws.signing_input,
+                hashes,
                 signature: jws.signature,
                 algorithm,
                 kid: kid.into_owned(),
                 signing_hash,
-                token_hash,
             }))),
             (None, Some(jwk)) => Ok(Self::Grant(Box::new(ParsedGrant {
                 claims: GrantClaims::from_payload(&jws.payload, hop)?,
-                message,
+                signing_input: jws.signing_input,
+                hashes,
                 signature: jws.signature,
                 algorithm,
                 key: embedded_key(&jwk, hop)?,
                 signing_hash,
-                token_hash,
             }))),
             _ => Err(VerifyError::malformed(hop, "header must have exactly one of kid and jwk")),
         }
@@ -88,14 +88,16 @@ fn embedded_key(jwk: &RawJwk<'_>, hop: usize) -> Result<VerifyingKey, VerifyErro
 fn check(
     key: &VerifyingKey,
     algorithm: Option<Algorithm>,
-    message: &HashedMessage<'_>,
+    message: (&str, &CompactHashes),
     signature: &[u8],
     hop: usize,
 ) -> Result<(), VerifyError> {
     if algorithm != Some(key.algorithm()) {
         return Err(VerifyError::SignatureInvalid { hop });
     }
-    key.verify_hashed(message, signature).map_err(|_| VerifyError::SignatureInvalid { hop })
+    let (signing_input, hashes) = message;
+    key.verify_hashed(signing_input.as_bytes(), hashes, signature)
+        .map_err(|_| VerifyError::SignatureInvalid { hop })
 }
 
 impl ParsedHop<'_> {
@@ -105,7 +107,7 @@ impl ParsedHop<'_> {
         }
         let key = keys.get(&self.claims.iss, &self.kid);
         let key = key.ok_or(VerifyError::SignatureInvalid { hop })?;
-        check(key, self.algorithm, &self.message, &self.signature, hop)?;
+        check(key, self.algorithm, (self.signing_input, self.hashes), &self.signature, hop)?;
         if self.claims.del_depth > 0 && self.claims.par_hash.is_none() {
             return Err(VerifyError::ParHashMismatch { hop });
         }
@@ -133,8 +135,8 @@ pub(super) fn link(claims: &HopClaims, signing_hash: Sha256Hash) -> Link<'_> {
 }
 
 impl<'a> ParsedGrant<'a> {
-    pub(super) fn read(compact: &'a str, hop: usize) -> Result<Self, VerifyError> {
-        match Parsed::read(compact, hop)? {
+    pub(super) fn read(token: &'a UnverifiedToken, hop: usize) -> Result<Self, VerifyError> {
+        match Parsed::read(token, hop)? {
             Parsed::Grant(grant) => Ok(*grant),
             Parsed::Settled(_) => Err(VerifyError::malformed(hop, "a settled token is no grant")),
         }
@@ -155,7 +157,7 @@ impl<'a> ParsedGrant<'a> {
         if self.claims.iss != parent.client_id {
             return failed("iss is not the agent its parent names");
         }
-        check(&self.key, self.algorithm, &self.message, &self.signature, hop)
+        check(&self.key, self.algorithm, (self.signing_input, self.hashes), &self.signature, hop)
     }
 
     pub(super) fn check_task(&self, parent: &HopClaims, hop: usize) -> Result<(), VerifyError> {
