@@ -258,3 +258,6 @@ impl<'de> Deserialize<'de> for HeldAuthority {
         Self::from_detail(&detail).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@
 mod chain;
 mod fixture;
 mod grant;
+mod interop;
 mod leaf;
 mod robust;
 mod vectors;
