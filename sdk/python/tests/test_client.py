@@ -37,6 +37,24 @@ def test_a_nonce_is_taken_up_and_kept(authority, fake):
     assert len(fake.requests) == 3
 
 
+def test_a_nonce_challenge_outside_the_token_endpoint_is_answered_too(key):
+    from conftest import StaticIdentity
+
+    from bailiwick import Authority
+
+    seen: list[httpx.Request] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if jws_payload(request.headers["DPoP"]).get("nonce") == "r1":
+            return httpx.Response(200, json={"jkt": key.thumbprint})
+        challenge = {"DPoP-Nonce": "r1", "WWW-Authenticate": 'DPoP error="use_dpop_nonce"'}
+        return httpx.Response(401, headers=challenge, json={"code": "holder_binding_failed"})
+
+    authority = Authority(ISSUER, StaticIdentity(), key, httpx.Client(transport=httpx.MockTransport(serve)))
+    assert authority.register_key() == {"jkt": key.thumbprint} and len(seen) == 2
+
+
 def test_a_server_that_asks_for_nonces_for_ever_is_given_up_on(authority, fake):
     fake.refuse = {"error": "use_dpop_nonce"}
     with pytest.raises(Refused):

@@ -152,7 +152,12 @@ class Authority:
         fresh = response.headers.get("DPoP-Nonce")
         if fresh:
             self._nonce = fresh
-        return bool(fresh) and response.status_code in (400, 401) and b"use_dpop_nonce" in response.content
+        # RFC 9449: §8 in the body of the token endpoint's 400, §9 in the challenge of everything else's 401.
+        challenge = response.headers.get("WWW-Authenticate", "")
+        asked = (response.status_code == 400 and b"use_dpop_nonce" in response.content) or (
+            response.status_code == 401 and "use_dpop_nonce" in challenge
+        )
+        return bool(fresh) and asked
 
     def _exchange(self, form: dict[str, str], token: HopToken | None = None) -> HopToken:
         form = {"grant_type": EXCHANGE, **form}
