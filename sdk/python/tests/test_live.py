@@ -1,4 +1,4 @@
-"""Against a real `bailiwick serve --dev`: the contract as the server keeps it. Skipped where no binary has been built."""
+"""Against a real `bailiwick serve --dev`: the contract as the server keeps it. Skipped where no binary was built."""
 
 import json
 import os
