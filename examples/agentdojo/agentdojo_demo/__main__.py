@@ -149,8 +149,8 @@ def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, o
             print(f"  step-up  {task}: {why}")
         for line in [*(f"ATTACK SUCCEEDED  {name}" for name in tally.attacks_succeeded), *tally.faults]:
             print(f"  {line}")
-    print(SHOWN_ABOUT)
     if harness.shown:
+        print(SHOWN_ABOUT)
         cli.show("trace", harness.shown)
     export, key = str(directory / "ledger"), ("--vkey-file", str(directory / "ledger.vkey"))
     cli.show("ledger", "export", export, *key)
