@@ -10,7 +10,7 @@ const PREFIX: &str = "BAILIWICK_";
 type Apply = fn(&mut Config, &str) -> Result<(), String>;
 
 /// Every override, by the name after `BAILIWICK_`.
-const OVERRIDES: &[(&str, Apply)] = &[
+pub(super) const OVERRIDES: &[(&str, Apply)] = &[
     ("ISSUER", |config, value| set(&mut config.issuer, value)),
     ("LISTEN", |config, value| set(&mut config.listen, value)),
     ("MANAGEMENT_LISTEN", |config, value| set(&mut config.management_listen, value)),

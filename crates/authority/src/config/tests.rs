@@ -305,3 +305,15 @@ fn a_file_is_read_and_a_missing_one_named() {
     std::fs::write(&path, format!("# {}\n{GOOD}", "x".repeat(1024 * 1024))).unwrap();
     assert!(matches!(Config::load(&path), Err(ConfigError::TooLarge { .. })));
 }
+
+#[test]
+fn the_file_of_the_reference_loads() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/configuration.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = load(block).unwrap();
+    assert_eq!(config.issuers.len(), 2);
+    for (name, _) in env::OVERRIDES {
+        assert!(page.contains(&format!("`BAILIWICK_{name}`")), "{name} is not documented");
+    }
+}

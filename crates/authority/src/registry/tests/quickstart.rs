@@ -46,3 +46,21 @@ fn the_workflows_of_the_demo_load() {
     }
     assert!(registry.workflows().len() > 10);
 }
+
+/// The blocks of the how-to, one after the other, are one valid change.
+#[test]
+fn the_how_to_is_a_valid_change() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/how-to/register-a-workflow.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks = page.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+    let text: String = blocks.collect();
+    let changes = RegistryDocuments::from_toml(&text)
+        .and_then(|documents| validate(&documents, &Registry::default()))
+        .unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let registry = Registry::default().apply(&changes);
+    let workflow = registry.workflow("support.answer-ticket").unwrap();
+    let good = json!({"ticket": "T-4711", "requester": "kim@b.example"});
+    assert!(workflow.instantiate(&good).is_ok());
+    let bad = json!({"ticket": "T-4711", "requester": "everyone"});
+    assert!(workflow.instantiate(&bad).is_err());
+}
