@@ -73,3 +73,52 @@ fn body_of(path: &str) -> Value {
         _ => json!({}),
     }
 }
+
+/// The reference page and the document are made from the code; run with `BAILIWICK_BLESS=1` to renew.
+#[test]
+fn the_reference_is_what_the_code_says() {
+    let document = serde_json::to_value(bailiwick_authority::openapi()).unwrap();
+    let json = format!("{}\n", serde_json::to_string_pretty(&document).unwrap());
+    compare("openapi.json", &json);
+    compare("http-api.md", &page(&document));
+}
+
+fn compare(name: &str, made: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    if std::env::var_os("BAILIWICK_BLESS").is_some() {
+        std::fs::write(&path, made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == made, "{name} is not what the code says: run this test with BAILIWICK_BLESS=1");
+}
+
+fn page(document: &Value) -> String {
+    let mut page = String::from(
+        "# HTTP API\n\nMade from the code; the whole of it, with every field, is in \
+         [openapi.json](openapi.json) and at `/openapi.json` of a running Authority. Refusals are\n\
+         RFC 9457 problems (RFC 6749 errors at `/oauth/token`) with a stable `code`: see \
+         [problems](../problems.md).\n\n\
+         People authenticate with `Authorization: Bearer <OIDC token>`, workloads with `Bearer <SVID>` \
+         or a client\ncertificate, holders of a hop token with `Authorization: DPoP <token>` and a \
+         `DPoP` proof.\n",
+    );
+    let mut tags: Vec<&str> =
+        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    tags.dedup();
+    for tag in tags {
+        page.push_str(&format!("\n## {tag}\n\n| operation | what | answers |\n| --- | --- | --- |\n"));
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                if operation["tags"] != json!([tag]) {
+                    continue;
+                }
+                let answers: Vec<&str> =
+                    operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+                let what = operation["summary"].as_str().unwrap_or_default();
+                let method = method.to_uppercase();
+                page.push_str(&format!("| `{method} {path}` | {what} | {} |\n", answers.join(", ")));
+            }
+        }
+    }
+    page
+}
