@@ -61,7 +61,9 @@ check "python sdk: types" sdk mypy --cache-dir "$BAILIWICK_CACHE/mypy" src
 
 # The rust tests have built it.
 export BAILIWICK_BIN="$CARGO_TARGET_DIR/debug/bailiwick"
-check "tutorial" xtask/tutorial.sh docs/tutorial/first-delegation.md
+export BAILIWICK_DEMO_VENV="$BAILIWICK_VENV"
+for tutorial in docs/tutorial/*.md; do check "$tutorial" xtask/tutorial.sh "$tutorial"; done
+check "agentdojo: its own tests" examples/agentdojo/run.sh test
 check "agentdojo: one prompt and its attacks" examples/agentdojo/run.sh --only banking/user_task_3
 
 printf '\n'
