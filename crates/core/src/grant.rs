@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::authority::HeldAuthority;
+use crate::certificate::spki_of;
 use crate::claims;
-use crate::crypto::VerifyingKey;
+use crate::crypto::{Algorithm, VerifyingKey};
 use crate::error::VerifyError;
 use crate::hash::Sha256Hash;
 use crate::ids::{AgentId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
@@ -183,12 +186,38 @@ impl UnsignedToken {
     /// # Errors
     /// [`VerifyError`] when a verifier would refuse the claims whatever the signature.
     pub fn grant(claims: &GrantClaims, delegator: &VerifyingKey) -> Result<Self, VerifyError> {
+        Self::embedding(claims, delegator.algorithm(), ("jwk", delegator.to_jwk()))
+    }
+
+    /// The bytes of a grant by a delegator whose own token is bound to a certificate
+    /// (`x5t#S256`): its DER travels in the header's `x5c`, and its key signs.
+    ///
+    /// # Errors
+    /// [`VerifyError`] as [`UnsignedToken::grant`], and when the certificate has no P-256 or
+    /// Ed25519 key.
+    pub fn grant_by_certificate(
+        claims: &GrantClaims,
+        certificate: &[u8],
+    ) -> Result<Self, VerifyError> {
+        let key = spki_of(certificate).and_then(|spki| VerifyingKey::from_spki_der(spki).ok());
+        let key = key.ok_or_else(|| {
+            VerifyError::malformed(0, "not a certificate of an ES256 or EdDSA key")
+        })?;
+        let x5c = Value::Array(vec![Value::from(STANDARD.encode(certificate))]);
+        Self::embedding(claims, key.algorithm(), ("x5c", x5c))
+    }
+
+    fn embedding(
+        claims: &GrantClaims,
+        algorithm: Algorithm,
+        signer: (&str, Value),
+    ) -> Result<Self, VerifyError> {
         claims.check(0)?;
         let header = object([
-            ("alg", Value::from(delegator.algorithm().name())),
+            ("alg", Value::from(algorithm.name())),
             ("c14n", Value::from(claims::C14N)),
-            ("jwk", delegator.to_jwk()),
             ("typ", Value::from(claims::TYP)),
+            signer,
         ]);
         Self::from_parts(&header, &claims.to_json())
     }

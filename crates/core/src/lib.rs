@@ -10,6 +10,7 @@
 
 pub mod authority;
 pub mod cache;
+mod certificate;
 pub mod chain;
 pub mod claims;
 pub mod constraint;

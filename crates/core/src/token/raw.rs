@@ -33,6 +33,9 @@ pub(crate) struct Header<'a> {
     pub(crate) kid: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "present", borrow)]
     pub(crate) jwk: Option<RawJwk<'a>>,
+    /// Exactly one certificate, standard base64 of its DER (RFC 7515 §4.1.6).
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) x5c: Option<(String,)>,
 }
 
 /// A grant's embedded key: exactly the members its thumbprint covers.

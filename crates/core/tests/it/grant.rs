@@ -115,18 +115,51 @@ fn only_the_holder_of_the_parent_may_sign() {
     let forged = sign_bytes(&case.world.holders[2], &decode(header), &decode(payload));
     assert_eq!(case.verify(&forged).unwrap_err().code(), Outcome::SignatureInvalid);
 
-    // A settled token is not a grant, and the parent cannot be a certificate's.
+    // A settled token is not a grant.
     let settled = &case.parent.token.compact;
     assert_eq!(case.verify(settled).unwrap_err().code(), Outcome::Malformed);
-    let mut bound = case.parent.claims.clone();
-    bound.cnf = HolderBinding::X5tS256(Sha256Hash([3; 32]));
-    let bound = case.world.settle(bound);
-    let above = case.world.verify(&bound.token.compact).unwrap();
-    let mut claims = claims;
-    claims.par_hash = bound.token.signing_hash;
-    let token = UnverifiedToken::parse(&case.world.sign_grant(&claims, 1).compact).unwrap();
-    let error = verify_grant(&token, &above, &[], NOW).unwrap_err();
-    assert_eq!(error.code(), Outcome::HolderBindingFailed);
+}
+
+#[test]
+fn certificate_bound_delegators_sign_with_their_certificates_key() {
+    use bailiwick_core::{SigningKey, UnsignedToken, sha256};
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
+        let case = Case::new(Algorithm::EdDsa);
+        let certify = || {
+            let pair = rcgen::KeyPair::generate_for(algorithm).unwrap();
+            let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+            let der = params.self_signed(&pair).unwrap().der().to_vec();
+            (SigningKey::from_pkcs8(&pair.serialize_der()).unwrap(), der)
+        };
+        let (key, certificate) = certify();
+        let mut bound = case.parent.claims.clone();
+        bound.cnf = HolderBinding::X5tS256(sha256(&certificate));
+        let bound = case.world.settle(bound);
+        let above = case.world.verify(&bound.token.compact).unwrap();
+        let mut claims = case.claims();
+        claims.par_hash = bound.token.signing_hash;
+        let code = |certificate: &[u8], key: &SigningKey| {
+            let unsigned = UnsignedToken::grant_by_certificate(&claims, certificate).unwrap();
+            let signature = key.sign(unsigned.signing_input()).unwrap();
+            let token = UnverifiedToken::parse(&unsigned.attach(&signature).compact).unwrap();
+            verify_grant(&token, &above, &[], NOW).map(|_| ()).map_err(|e| e.code())
+        };
+        assert_eq!(code(&certificate, &key), Ok(()));
+        let (other_key, other_certificate) = certify();
+        assert_eq!(code(&certificate, &other_key), Err(Outcome::SignatureInvalid));
+        assert_eq!(code(&other_certificate, &other_key), Err(Outcome::HolderBindingFailed));
+        // The same key without its certificate, and a key-bound delegator's.
+        let unsigned = UnsignedToken::grant(&claims, &key.verifying_key()).unwrap();
+        let signature = key.sign(unsigned.signing_input()).unwrap();
+        for compact in
+            [unsigned.attach(&signature).compact, case.world.sign_grant(&claims, 1).compact]
+        {
+            let token = UnverifiedToken::parse(&compact).unwrap();
+            let error = verify_grant(&token, &above, &[], NOW).unwrap_err();
+            assert_eq!(error.code(), Outcome::HolderBindingFailed);
+        }
+        assert!(UnsignedToken::grant_by_certificate(&claims, b"no certificate").is_err());
+    }
 }
 
 #[test]

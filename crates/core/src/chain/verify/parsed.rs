@@ -1,8 +1,12 @@
 //! One presented token taken apart: a settled token or a grant, by which key its header names.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::certificate::spki_of;
 use crate::chain::steps::{Commitment, Link, MaxDepth, NotBefore};
 use crate::claims;
-use crate::crypto::{Algorithm, CompactHashes, VerifyingKey};
+use crate::crypto::{Algorithm, CompactHashes, VerifyingKey, sha256};
 use crate::error::VerifyError;
 use crate::grant::GrantClaims;
 use crate::hash::Sha256Hash;
@@ -33,6 +37,8 @@ pub(super) struct ParsedGrant<'a> {
     signature: Vec<u8>,
     algorithm: Option<Algorithm>,
     pub(super) key: VerifyingKey,
+    /// What the signer's parent must be bound to.
+    signer: HolderBinding,
     pub(super) signing_hash: Sha256Hash,
     pub(super) claims: GrantClaims,
 }
@@ -55,33 +61,58 @@ impl<'a> Parsed<'a> {
         let algorithm = Algorithm::from_name(&header.alg);
         let hashes = token.hashes();
         let signing_hash = hashes.signing_hash();
-        match (header.kid, header.jwk) {
-            (Some(kid), None) => Ok(Self::Settled(Box::new(ParsedHop {
+        let embedded = match (header.kid, header.jwk, header.x5c) {
+            (Some(kid), None, None) => Err(kid.into_owned()),
+            (None, Some(jwk), None) => Ok(embedded_key(&jwk, hop)?),
+            (None, None, Some((certificate,))) => Ok(embedded_certificate(&certificate, hop)?),
+            _ => {
+                let what = "header must have exactly one of kid, jwk and x5c";
+                return Err(VerifyError::malformed(hop, what));
+            }
+        };
+        match embedded {
+            Err(kid) => Ok(Self::Settled(Box::new(ParsedHop {
                 claims: HopClaims::from_payload(&jws.payload, hop)?,
                 signing_input: jws.signing_input,
                 hashes,
                 signature: jws.signature,
                 algorithm,
-                kid: kid.into_owned(),
+                kid,
                 signing_hash,
             }))),
-            (None, Some(jwk)) => Ok(Self::Grant(Box::new(ParsedGrant {
+            Ok((key, signer)) => Ok(Self::Grant(Box::new(ParsedGrant {
                 claims: GrantClaims::from_payload(&jws.payload, hop)?,
                 signing_input: jws.signing_input,
                 hashes,
                 signature: jws.signature,
                 algorithm,
-                key: embedded_key(&jwk, hop)?,
+                key,
+                signer,
                 signing_hash,
             }))),
-            _ => Err(VerifyError::malformed(hop, "header must have exactly one of kid and jwk")),
         }
     }
 }
 
-fn embedded_key(jwk: &RawJwk<'_>, hop: usize) -> Result<VerifyingKey, VerifyError> {
-    VerifyingKey::from_coordinates(&jwk.kty, &jwk.crv, &jwk.x, jwk.y.as_deref())
-        .map_err(|error| VerifyError::malformed(hop, error.to_string()))
+fn embedded_key(
+    jwk: &RawJwk<'_>,
+    hop: usize,
+) -> Result<(VerifyingKey, HolderBinding), VerifyError> {
+    let key = VerifyingKey::from_coordinates(&jwk.kty, &jwk.crv, &jwk.x, jwk.y.as_deref())
+        .map_err(|error| VerifyError::malformed(hop, error.to_string()))?;
+    let signer = HolderBinding::Jkt(key.thumbprint());
+    Ok((key, signer))
+}
+
+fn embedded_certificate(
+    text: &str,
+    hop: usize,
+) -> Result<(VerifyingKey, HolderBinding), VerifyError> {
+    let bad = || VerifyError::malformed(hop, "x5c is not one certificate of an ES256 or EdDSA key");
+    let der = STANDARD.decode(text).map_err(|_| bad())?;
+    let spki = spki_of(&der).ok_or_else(bad)?;
+    let key = VerifyingKey::from_spki_der(spki).map_err(|_| bad())?;
+    Ok((key, HolderBinding::X5tS256(sha256(&der))))
 }
 
 /// The key decides the algorithm; a header that names another is not what the key signed.
@@ -149,10 +180,8 @@ impl<'a> ParsedGrant<'a> {
         hop: usize,
     ) -> Result<(), VerifyError> {
         let failed = |what| Err(VerifyError::HolderBindingFailed { hop, what });
-        match parent.cnf {
-            HolderBinding::Jkt(jkt) if jkt == self.key.thumbprint() => {}
-            HolderBinding::Jkt(_) => return failed("not signed by the holder of its parent"),
-            HolderBinding::X5tS256(_) => return failed("its parent is bound to a certificate"),
+        if parent.cnf != self.signer {
+            return failed("not signed by the holder of its parent");
         }
         if self.claims.iss != parent.client_id {
             return failed("iss is not the agent its parent names");
