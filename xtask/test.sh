@@ -64,6 +64,7 @@ export BAILIWICK_BIN="$CARGO_TARGET_DIR/debug/bailiwick"
 export BAILIWICK_DEMO_VENV="$BAILIWICK_VENV"
 for tutorial in docs/tutorial/*.md; do check "$tutorial" xtask/tutorial.sh "$tutorial"; done
 check "agentdojo: its own tests" examples/agentdojo/run.sh test
+check "agentdojo: parameters and enforcement" examples/agentdojo/run.sh test
 check "agentdojo: one prompt and its attacks" examples/agentdojo/run.sh --only banking/user_task_3
 
 printf '\n'

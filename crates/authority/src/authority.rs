@@ -246,6 +246,7 @@ impl Authority {
         };
         match task.state_at(now) {
             TaskState::Open => Ok(task),
+            TaskState::Revoked => Err(Stop::new(Outcome::Revoked, "the task is revoked; start a new one")),
             state => Err(Stop::new(Outcome::TaskClosed, format!("the task is {state}; start a new one"))),
         }
     }

@@ -55,7 +55,7 @@ pub struct Config {
     /// Where the policies are.
     #[serde(default)]
     pub policy: PolicyConfig,
-    /// How tokens are signed and how long they live.
+    /// How tokens are signed. How long they live is each workflow's.
     #[serde(default)]
     pub tokens: TokensConfig,
     /// Bounds on what callers may ask.
@@ -197,21 +197,19 @@ pub enum TokenAlgorithm {
     EdDsa,
 }
 
-/// How tokens are signed and how long they live.
+/// How tokens are signed. How long they live is each workflow's.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokensConfig {
     /// Signature algorithm.
     pub alg: TokenAlgorithm,
-    /// Life of a token when the workflow does not set a shorter one.
-    pub ttl_seconds_default: u64,
     /// Days after which the signing key is rotated; rotation needs no restart.
     pub key_rotation_days: u32,
 }
 
 impl Default for TokensConfig {
     fn default() -> Self {
-        Self { alg: TokenAlgorithm::Es256, ttl_seconds_default: 300, key_rotation_days: 30 }
+        Self { alg: TokenAlgorithm::Es256, key_rotation_days: 30 }
     }
 }
 

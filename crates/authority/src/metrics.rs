@@ -17,6 +17,9 @@ const LATENCY_BUCKETS: [f64; 14] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0,
 ];
 
+/// Upper bounds of the batch sizes of the store's writer.
+const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
 /// Media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -42,6 +45,9 @@ struct BuildLabels {
     version: String,
 }
 
+/// A figure without labels. As a family it is not shown before it is set: what nothing measures does
+/// not look like a zero.
+type Plain<M> = Family<[(&'static str, &'static str); 0], M>;
 type Latency = Family<OperationLabels, Histogram, fn() -> Histogram>;
 
 /// The operations whose time is measured.
@@ -78,30 +84,30 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     responses: Family<ResponseLabels, Counter>,
     latency: Latency,
-    commit_records: Histogram,
-    revocations: Counter,
-    store_queue: Gauge,
-    ledger_entries: Gauge<u64, AtomicU64>,
-    tasks_open: Gauge<u64, AtomicU64>,
-    clock_lag: Gauge<f64, AtomicU64>,
-    ready: Gauge,
+    commit_records: Family<[(&'static str, &'static str); 0], Histogram, fn() -> Histogram>,
+    revocations: Plain<Counter>,
+    store_queue: Plain<Gauge>,
+    ledger_entries: Plain<Gauge<u64, AtomicU64>>,
+    tasks_open: Plain<Gauge<u64, AtomicU64>>,
+    clock_lag: Plain<Gauge<f64, AtomicU64>>,
+    ready: Plain<Gauge>,
 }
 
 impl Metrics {
-    /// The figures of a server of this version, all at zero.
+    /// The figures of a server of this version; none is shown before it is set.
     pub fn new(version: &str) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("bailiwick"),
             decisions: Family::default(),
             responses: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
-            commit_records: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
-            revocations: Counter::default(),
-            store_queue: Gauge::default(),
-            ledger_entries: Gauge::default(),
-            tasks_open: Gauge::default(),
-            clock_lag: Gauge::default(),
-            ready: Gauge::default(),
+            commit_records: Family::new_with_constructor(|| Histogram::new(BATCH_BUCKETS)),
+            revocations: Family::default(),
+            store_queue: Family::default(),
+            ledger_entries: Family::default(),
+            tasks_open: Family::default(),
+            clock_lag: Family::default(),
+            ready: Family::default(),
         };
         metrics.register(version);
         metrics
@@ -146,37 +152,39 @@ impl Metrics {
 
     /// Notes how many records one commit made durable.
     pub fn committed(&self, records: usize) {
-        self.commit_records.observe(u32::try_from(records).map_or(f64::MAX, f64::from));
+        self.commit_records
+            .get_or_create(&[])
+            .observe(u32::try_from(records).map_or(f64::MAX, f64::from));
     }
 
     /// Counts one revocation.
     pub fn revoked(&self) {
-        self.revocations.inc();
+        self.revocations.get_or_create(&[]).inc();
     }
 
     /// Sets how many operations wait for the store's writer.
     pub fn set_store_queue(&self, waiting: usize) {
-        self.store_queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.store_queue.get_or_create(&[]).set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// Sets how many leaves the ledger has.
     pub fn set_ledger_entries(&self, entries: u64) {
-        self.ledger_entries.set(entries);
+        self.ledger_entries.get_or_create(&[]).set(entries);
     }
 
     /// Sets how many tasks are open.
     pub fn set_tasks_open(&self, tasks: u64) {
-        self.tasks_open.set(tasks);
+        self.tasks_open.get_or_create(&[]).set(tasks);
     }
 
     /// Sets how far the system clock lags.
     pub fn set_clock_lag(&self, lag: Duration) {
-        self.clock_lag.set(lag.as_secs_f64());
+        self.clock_lag.get_or_create(&[]).set(lag.as_secs_f64());
     }
 
     /// Sets whether the server is ready.
     pub fn set_ready(&self, ready: bool) {
-        self.ready.set(i64::from(ready));
+        self.ready.get_or_create(&[]).set(i64::from(ready));
     }
 
     /// The OpenMetrics text; its media type is [`CONTENT_TYPE`].
@@ -191,6 +199,13 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_that_nothing_set_is_not_shown() {
+        let text = Metrics::new("0.1.0").encode();
+        let shown: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(shown, ["bailiwick_build_info{version=\"0.1.0\"} 1"]);
+    }
 
     #[test]
     fn figures_appear_under_their_names_and_labels() {

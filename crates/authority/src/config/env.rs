@@ -32,9 +32,6 @@ pub(super) const OVERRIDES: &[(&str, Apply)] = &[
         let known = [("ES256", TokenAlgorithm::Es256), ("EdDSA", TokenAlgorithm::EdDsa)];
         one_of(&mut config.tokens.alg, &known, value)
     }),
-    ("TOKENS_TTL_SECONDS_DEFAULT", |config, value| {
-        set(&mut config.tokens.ttl_seconds_default, value)
-    }),
     ("TOKENS_KEY_ROTATION_DAYS", |config, value| set(&mut config.tokens.key_rotation_days, value)),
     ("DPOP_NONCE", |config, value| {
         let known = [("required", DpopNonce::Required), ("off", DpopNonce::Off)];

@@ -47,7 +47,7 @@ fn a_complete_file_loads_with_defaults() {
     assert_eq!(config.management_listen.to_string(), "127.0.0.1:8421");
     assert_eq!(config.ledger.origin, "authority.a.example/ledger");
     assert_eq!(config.tokens.alg, TokenAlgorithm::Es256);
-    assert_eq!(config.tokens.ttl_seconds_default, 300);
+    assert_eq!(config.tokens.key_rotation_days, 30);
     assert_eq!(config.dpop.nonce, DpopNonce::Required);
     assert!(!config.dev);
     let issuers = config.issuer_configs();
@@ -63,10 +63,10 @@ fn unknown_keys_are_errors_that_name_the_line_and_the_key_that_was_meant() {
         (with("data_dir", "data_dirr"), 3, "data_dirr", "did you mean `data_dir`?"),
         (with("jwks_file", "jwks-file"), 16, "jwks-file", "did you mean `jwks_file`?"),
         (
-            format!("{GOOD}\n[tokens]\nttl_second_default = 60\n"),
+            format!("{GOOD}\n[tokens]\nkey_rotation_day = 60\n"),
             25,
-            "ttl_second_default",
-            "did you mean `ttl_seconds_default`?",
+            "key_rotation_day",
+            "did you mean `key_rotation_days`?",
         ),
         (with("", "colour = 1"), 1, "colour", "known here: `issuer`"),
         (with("", "dev = true"), 1, "dev", "run `bailiwick serve --dev`"),
@@ -169,7 +169,7 @@ fn each_refusal_names_its_field() {
 #[test]
 fn numbers_outside_their_range_are_refused_and_inside_accepted() {
     for (good, bad) in [
-        ("[tokens]\nttl_seconds_default = 900", "[tokens]\nttl_seconds_default = 901"),
+        ("[tokens]\nkey_rotation_days = 365", "[tokens]\nkey_rotation_days = 366"),
         ("[tokens]\nkey_rotation_days = 1", "[tokens]\nkey_rotation_days = 0"),
         ("[ledger]\ncheckpoint_interval_ms = 20", "[ledger]\ncheckpoint_interval_ms = 1"),
         ("[limits]\nrequest_bytes_max = 16384", "[limits]\nrequest_bytes_max = 16"),
@@ -241,7 +241,7 @@ fn variables_override_the_file() {
         GOOD,
         &[
             ("BAILIWICK_LISTEN", "127.0.0.1:9000"),
-            ("BAILIWICK_TOKENS_TTL_SECONDS_DEFAULT", "60"),
+            ("BAILIWICK_TOKENS_KEY_ROTATION_DAYS", "7"),
             ("BAILIWICK_DPOP_NONCE", "off"),
             ("BAILIWICK_LOG_FORMAT", "json"),
             ("BAILIWICK_DATA_DIR", "/srv/bailiwick"),
@@ -252,7 +252,7 @@ fn variables_override_the_file() {
     )
     .unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
-    assert_eq!(config.tokens.ttl_seconds_default, 60);
+    assert_eq!(config.tokens.key_rotation_days, 7);
     assert_eq!(config.dpop.nonce, DpopNonce::Off);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.data_dir, Path::new("/srv/bailiwick"));

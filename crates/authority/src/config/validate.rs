@@ -284,7 +284,6 @@ impl Config {
     fn check_numbers(&self, problems: &mut Problems) {
         let limits = &self.limits;
         for (field, value, low, high) in [
-            ("tokens.ttl_seconds_default", self.tokens.ttl_seconds_default, 10, 900),
             ("tokens.key_rotation_days", u64::from(self.tokens.key_rotation_days), 1, 365),
             ("ledger.checkpoint_interval_ms", self.ledger.checkpoint_interval_ms, 20, 60_000),
             ("limits.request_bytes_max", limits.request_bytes_max as u64, 16_384, 16_777_216),

@@ -8,7 +8,7 @@ use bailiwick_core::constraint::{CallArguments, DebitKind, NoReads, Totals};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_core::time::UnixMillis;
-use bailiwick_core::{TokenId, VerifiedChain};
+use bailiwick_core::{Refusal, TokenId, VerifiedChain};
 use bailiwick_identity::NonceRule;
 use bailiwick_ledger::record;
 use bailiwick_policy::{
@@ -45,7 +45,7 @@ pub(crate) async fn evaluate(
         let detail = "an argument is a number beyond 2^53 - 1, which no two readers read alike";
         return answer(attempt.refuse(authority, Stop::new(Outcome::Malformed, detail)).await);
     }
-    match try_evaluate(authority, &ask, &mut attempt).await {
+    match try_evaluate(authority, point, &ask, &mut attempt).await {
         Ok(response) => Ok(response),
         Err(stop) => {
             attempt.note("arguments", ask.context.arguments);
@@ -75,12 +75,18 @@ fn answer(fault: Fault) -> Result<EvaluationResponse, Fault> {
 
 async fn try_evaluate(
     authority: &Authority,
+    point: &AgentEntry,
     ask: &EvaluationRequest,
     attempt: &mut Attempt,
 ) -> Result<EvaluationResponse, Stop> {
     let now = attempt.now;
     let chain = present(authority, ask, attempt)?;
     let task = authority.open_task_of(&chain, now).await?;
+    authority.require_alive(&chain, now)?;
+    if point.document.tenant != task.tenant || point.document.env != task.env {
+        let detail = "the enforcement point is not of the task's tenant and environment";
+        return Err(Stop::new(Outcome::TenantMismatch, detail));
+    }
     let Some(record) = authority.store.token(chain.claims().jti).await? else {
         return Err(Stop::new(Outcome::ProvenanceMissing, "the token has no record here"));
     };
@@ -102,7 +108,7 @@ async fn try_evaluate(
     release(authority, attempt, &chain, permit, debits).await
 }
 
-/// Verifies what the agent presented to the enforcement point: token, audience, possession, status.
+/// Verifies what the agent presented to the enforcement point: token, audience, possession.
 fn present(
     authority: &Authority,
     ask: &EvaluationRequest,
@@ -138,7 +144,6 @@ fn present(
         return Err(Stop::new(Outcome::PrincipalAltered, detail));
     }
     require_audience(ask, &claims.aud, &proof.htu)?;
-    authority.require_alive(&chain, now)?;
     Ok(chain)
 }
 
@@ -184,7 +189,7 @@ fn call_arguments(scope: Scope, ask: &EvaluationRequest, sensitivity: Sensitivit
 /// What the chain permits, and what it permits without asking.
 fn require_authority(chain: &VerifiedChain, call: &CallArguments) -> Result<(), Stop> {
     let claims = chain.claims();
-    let refused = |refusal: bailiwick_core::Refusal| Stop::new(refusal.outcome, refusal.to_string());
+    let refused = |refusal: Refusal| Stop::new(refusal.outcome, bound(&refusal));
     claims.authority.permits(call, Totals::Debited, &NoReads).map_err(refused)?;
     let Some(ask) = &claims.hop.ask else { return Ok(()) };
     let free = HeldAuthority::from_detail(&json!({
@@ -194,8 +199,16 @@ fn require_authority(chain: &VerifiedChain, call: &CallArguments) -> Result<(), 
     }))
     .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
     free.permits(call, Totals::Debited, &NoReads).map_err(|refusal| {
-        Stop::new(Outcome::ApprovalRequired, format!("outside what needs no approval: {refusal}"))
+        Stop::new(Outcome::ApprovalRequired, format!("outside what needs no approval: {}", bound(&refusal)))
     })
+}
+
+/// Which bound refuses, and how. The outcome is told beside it.
+fn bound(refusal: &Refusal) -> String {
+    match &refusal.key {
+        Some(key) => format!("{key}: {}", refusal.detail),
+        None => refusal.detail.clone(),
+    }
 }
 
 /// What the call draws on the token's own budgets and on the subtree budgets above it.

@@ -6,6 +6,7 @@ use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::ids::{TaskId, TokenId};
 use bailiwick_core::limits::DEPTH_MAX;
 use bailiwick_core::outcome::Outcome;
+use bailiwick_core::scope::{Scope, ScopeSet};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_core::token::{ActChain, Actor, HolderBinding, HopClaims, HopFacts};
 use bailiwick_identity::{Subject, Workload};
@@ -29,6 +30,8 @@ pub(crate) struct OpenTask<'a> {
     pub(crate) parameters: Map<String, Value>,
     pub(crate) purpose: Option<&'a str>,
     pub(crate) audience: Option<&'a str>,
+    /// Space-separated scopes, to start with less than the workflow allows.
+    pub(crate) scope: Option<&'a str>,
 }
 
 /// Longest free text that goes into the record.
@@ -75,10 +78,11 @@ async fn try_open(
         .instantiate(&Value::Object(ask.parameters))
         .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
 
-    let task = task_record(authority, now, &subject, &workflow, instance.parameters, &instance.authority);
+    let held = narrow_to(instance.authority, ask.scope)?;
+    let task = task_record(authority, now, &subject, &workflow, instance.parameters, &held);
     let (status_idx, status) = status(authority).await?;
     let mut claims =
-        root_claims(authority, &task, &agent, &workload, key.binding, instance.authority, audience, now);
+        root_claims(authority, &task, &agent, &workload, key.binding, held, audience, now);
     claims.status = Some(status);
     claims.hop.ask = instance.ask;
     claims.exp = root_expiry(&workflow, &task, now);
@@ -145,6 +149,22 @@ fn choose_audience(workflow: &WorkflowEntry, asked: Option<&str>) -> Result<Stri
             Err(Stop::new(Outcome::AudienceMismatch, detail))
         }
     }
+}
+
+/// The scopes asked for, each within what the workflow allows; all of it when nothing is asked.
+fn narrow_to(allowed: HeldAuthority, scope: Option<&str>) -> Result<HeldAuthority, Stop> {
+    let Some(text) = scope else { return Ok(allowed) };
+    let malformed = |what: String| Stop::new(Outcome::Malformed, what);
+    let asked: Vec<Scope> = text
+        .split(' ')
+        .map(|word| word.parse().map_err(|_| malformed(format!("{word:?} is not a scope"))))
+        .collect::<Result<_, _>>()?;
+    if let Some(wider) = asked.iter().find(|scope| !allowed.scopes.covers(scope)) {
+        let detail = format!("the workflow does not allow {wider} to this task");
+        return Err(Stop::new(Outcome::ScopeNotGranted, detail));
+    }
+    let scopes = ScopeSet::new(asked).map_err(|error| malformed(error.to_string()))?;
+    Ok(HeldAuthority { scopes, ..allowed })
 }
 
 fn task_record(

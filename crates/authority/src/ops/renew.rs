@@ -52,8 +52,8 @@ async fn try_renew(
     attempt.agent = Some(chain.claims().client_id.clone());
     attempt.task = Some(chain.claims().txn);
     attempt.jti = Some(chain.claims().jti);
-    authority.require_alive(&chain, now)?;
     let task = authority.open_task_of(&chain, now).await?;
+    authority.require_alive(&chain, now)?;
     let Some(record) = authority.store.token(chain.claims().jti).await? else {
         return Err(Stop::new(Outcome::ProvenanceMissing, "the token has no record here"));
     };

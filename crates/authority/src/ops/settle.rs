@@ -9,7 +9,7 @@ use bailiwick_core::ids::TokenId;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
 use bailiwick_core::token::{Actor, HolderBinding, HopClaims, HopFacts};
-use bailiwick_core::{UnverifiedToken, VerifiedGrant, verify_grant};
+use bailiwick_core::{UnverifiedToken, VerifiedGrant, VerifyError, verify_grant};
 use bailiwick_identity::Workload;
 use bailiwick_policy::{Act, Binding, ChainFacts, Facts, Provenance, ResourceFacts, decide};
 use serde_json::Map;
@@ -28,6 +28,8 @@ use crate::spine::Issued;
 pub(crate) struct Settle<'a> {
     /// The delegator's grant, compact form.
     pub(crate) grant: &'a str,
+    /// The audience the caller expects; must be the grant's.
+    pub(crate) audience: Option<&'a str>,
     /// The delegatee's identity and proof of possession.
     pub(crate) presented: Presented<'a>,
 }
@@ -57,14 +59,22 @@ async fn try_settle(
     let presented = UnverifiedToken::parse(ask.grant)?;
     let parent = authority.held_by_hash(presented.claimed_parent()?).await?;
     let task = authority.open_task_of(&parent.chain, now).await?;
-    let grant = verify_grant(&presented, &parent.chain, &task.audiences, now)?;
-    // Only now is it certain that the delegator asked: name its task and token in the record.
-    attempt.task = Some(task.id);
-    attempt.jti = Some(parent.record.jti);
-    attempt.note("delegator", parent.record.agent.to_string());
+    let verified = verify_grant(&presented, &parent.chain, &task.audiences, now);
+    // The record names task and delegator once it is certain that the delegator signed: a forged
+    // grant must not write into another's trace, and a signed one that is wider must show there.
+    if verified.as_ref().err().is_none_or(is_signed) {
+        attempt.task = Some(task.id);
+        attempt.jti = Some(parent.record.jti);
+        attempt.note("delegator", parent.record.agent.to_string());
+    }
+    let grant = verified?;
     attempt.note("grant", grant.grant_hash().b64());
     attempt.note("requested", grant.claims().authority.to_detail());
     authority.require_alive(&parent.chain, now)?;
+    if ask.audience.is_some_and(|audience| audience != grant.claims().aud) {
+        let detail = "the grant is for another audience than the one asked for";
+        return Err(Stop::new(Outcome::AudienceMismatch, detail));
+    }
 
     let workflow = live_workflow(authority, task.workflow.as_ref())?;
     let delegator = live_delegator(authority, &parent)?;
@@ -99,6 +109,19 @@ async fn try_settle(
         rate_per_minute_max: task.hop_rate_per_minute,
     })
     .await
+}
+
+/// Whether a refused grant was refused after its signature had been verified.
+fn is_signed(error: &VerifyError) -> bool {
+    !matches!(
+        error.code(),
+        Outcome::Malformed
+            | Outcome::NonCanonical
+            | Outcome::DuplicateMember
+            | Outcome::NonFinite
+            | Outcome::SignatureInvalid
+            | Outcome::HolderBindingFailed
+    )
 }
 
 /// The agent that signed the grant, if it may still act.

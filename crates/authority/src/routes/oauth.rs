@@ -63,10 +63,17 @@ pub(super) async fn token(
     let presented = credentials.presented(form.actor_token.as_deref());
     let (issued, operation) = match form.subject_token_type.as_deref() {
         Some(TOKEN_TYPE_GRANT) => {
-            let ask = Settle { grant: subject_token, presented };
+            if form.scope.is_some() {
+                return Err(missing("a hop's scopes are the grant's: leave scope out").into());
+            }
+            let audience = form.audience.as_deref();
+            let ask = Settle { grant: subject_token, audience, presented };
             (settle(&authority, ask).await?, Operation::Settle)
         }
         Some(TOKEN_TYPE_ACCESS_TOKEN) => {
+            if form.scope.is_some() {
+                return Err(missing("a renewal keeps its scopes: leave scope out").into());
+            }
             let ask = Renew { token: subject_token, presented, audience: form.audience.as_deref() };
             (renew(&authority, ask).await?, Operation::Renew)
         }
@@ -79,6 +86,7 @@ pub(super) async fn token(
                 parameters: detail.parameters,
                 purpose: detail.purpose.as_deref(),
                 audience: form.audience.as_deref(),
+                scope: form.scope.as_deref(),
             };
             (open_task(&authority, ask).await?, Operation::OpenTask)
         }

@@ -83,6 +83,8 @@ impl FromRequestParts<Arc<Authority>> for Credentials {
     ) -> Result<Self, ProblemReply> {
         let mut peer = PeerCredentials::from_headers(&parts.headers).map_err(Stop::from)?;
         if let Some(certificate) = crate::serve::peer_of(&parts.extensions) {
+            // The session may outlive the SVID that it began with.
+            certificate.check_time(authority.clock.now()).map_err(Stop::from)?;
             peer = peer.with_certificate(certificate);
         }
         Ok(Self {

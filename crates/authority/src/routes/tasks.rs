@@ -56,6 +56,7 @@ pub(super) async fn open(
         parameters: ask.parameters,
         purpose: ask.purpose.as_deref(),
         audience: Some(&ask.audience),
+        scope: None,
     };
     let issued = open_task(&authority, ask).await?;
     authority.metrics.took(Operation::OpenTask, watch.elapsed());

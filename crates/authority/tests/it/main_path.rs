@@ -43,7 +43,7 @@ async fn a_task_is_opened_handed_on_used_and_completed() {
     let again = json!({"recipient": IBAN, "amount": 1});
     let answer = world.evaluate(&payer, &hop, "banking.send_money", again).await;
     assert_eq!(answer["decision"], false);
-    assert_eq!(answer["context"]["code"], "revoked", "{answer}");
+    assert_eq!(answer["context"]["code"], "task_closed", "{answer}");
     let (status, answer) = world.settle(&Agent::reader(), &orchestrator.grant(&root, &Agent::reader(), &reading(&root), |_| {})).await;
     assert_eq!((status, answer["code"].as_str()), (400, Some("task_closed")), "{answer}");
 }

@@ -93,6 +93,34 @@ async fn only_the_named_delegatee_with_the_named_key_settles() {
 }
 
 #[tokio::test]
+async fn a_task_starts_with_no_more_scopes_than_asked_for() {
+    let world = World::start().await;
+    let orchestrator = Agent::orchestrator();
+    let (status, answer) = world.try_open_with(&orchestrator, &default_task(), "files.read").await;
+    assert_eq!((status, answer["scope"].as_str()), (200, Some("files.read")), "{answer}");
+    let (_, answer) = world.try_open_with(&orchestrator, &default_task(), "files.delete").await;
+    assert_eq!(answer["code"], "scope_not_granted", "{answer}");
+}
+
+#[tokio::test]
+async fn a_signed_grant_that_is_wider_shows_in_the_trace_and_a_forged_one_does_not() {
+    let world = World::start().await;
+    let (orchestrator, payer) = (Agent::orchestrator(), Agent::payer());
+    let root = world.open(&orchestrator).await;
+    let mut wider = paying(&root);
+    wider["constraints"] = json!([]);
+    refused(&world, &payer, &orchestrator.grant(&root, &payer, &wider, |_| {}), "not_narrower").await;
+    let thief = Agent::new(orchestrator.id);
+    let forged = thief.grant(&root, &payer, &paying(&root), |_| {});
+    refused(&world, &payer, &forged, "holder_binding_failed").await;
+    let path = format!("/v1/trace/{}", root.task());
+    let tree: Value = world.get_as_operator(&path).await.json().await.unwrap();
+    let codes: Vec<&str> =
+        tree["decisions"].as_array().unwrap().iter().filter_map(|one| one["code"].as_str()).collect();
+    assert_eq!(codes, ["not_narrower"], "{tree}");
+}
+
+#[tokio::test]
 async fn edges_cycles_and_unregistered_agents() {
     let world = World::start().await;
     let (orchestrator, payer, reader) = (Agent::orchestrator(), Agent::payer(), Agent::reader());

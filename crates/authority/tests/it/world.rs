@@ -160,20 +160,29 @@ impl World {
     }
 
     pub async fn try_open(&self, agent: &Agent, detail: &Value) -> (u16, Value) {
+        self.open_form(agent, detail, None).await
+    }
+
+    pub async fn try_open_with(&self, agent: &Agent, detail: &Value, scope: &str) -> (u16, Value) {
+        self.open_form(agent, detail, Some(scope)).await
+    }
+
+    async fn open_form(&self, agent: &Agent, detail: &Value, scope: Option<&str>) -> (u16, Value) {
         let subject = self.subject("alice@dev.example", &["finance"]).await;
         let details = json!([detail]).to_string();
         let svid = self.svid(agent.id).await;
         let url = format!("{}/oauth/token", self.url);
-        self.exchange(Some(&agent.proof("POST", &url, None)), &[
+        let mut form = vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", &subject),
+            ("subject_token", subject.as_str()),
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
-            ("actor_token", &svid),
+            ("actor_token", svid.as_str()),
             ("actor_token_type", "urn:ietf:params:oauth:token-type:jwt"),
             ("audience", AUDIENCE),
-            ("authorization_details", &details),
-        ])
-        .await
+            ("authorization_details", details.as_str()),
+        ];
+        form.extend(scope.map(|scope| ("scope", scope)));
+        self.exchange(Some(&agent.proof("POST", &url, None)), &form).await
     }
 
     pub async fn settle(&self, delegatee: &Agent, grant: &str) -> (u16, Value) {

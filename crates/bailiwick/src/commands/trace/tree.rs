@@ -186,7 +186,7 @@ impl<'a> Drawing<'a> {
 }
 
 fn policies(ids: &[String]) -> String {
-    if ids.is_empty() { "no policy".to_owned() } else { ids.join(", ") }
+    if ids.is_empty() { "the rules of the code".to_owned() } else { ids.join(", ") }
 }
 
 fn one_line(value: &Value) -> String {
