@@ -186,6 +186,12 @@ impl Client {
         self
     }
 
+    /// The DPoP nonce that the server gave last, if it gave one.
+    #[must_use]
+    pub fn dpop_nonce(&self) -> Option<String> {
+        self.nonce.lock().ok().and_then(|held| held.clone())
+    }
+
     /// Where requests go.
     #[must_use]
     pub fn base(&self) -> &Url {

@@ -20,13 +20,20 @@ pub(crate) struct HolderKey(SigningKey);
 impl HolderKey {
     /// A new key in a new file.
     pub(crate) fn create(path: &Path, algorithm: Algorithm) -> Result<Self, Fault> {
-        let key = SigningKey::generate(algorithm)
-            .map_err(|error| Fault::local(format!("no key could be made: {error}")))?;
+        let key = Self::ephemeral(algorithm)?;
         let der = key
+            .0
             .to_pkcs8()
             .map_err(|error| Fault::local(format!("the key cannot be written: {error}")))?;
         secret::write_new(path, pem(&der).trim_end())?;
-        Ok(Self(key))
+        Ok(key)
+    }
+
+    /// A new key that is never written.
+    pub(crate) fn ephemeral(algorithm: Algorithm) -> Result<Self, Fault> {
+        SigningKey::generate(algorithm)
+            .map(Self)
+            .map_err(|error| Fault::local(format!("no key could be made: {error}")))
     }
 
     /// The key of a file.

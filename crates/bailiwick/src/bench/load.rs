@@ -1,0 +1,164 @@
+//! The load generator: prepared requests over kept-alive connections.
+
+use crate::clock;
+use crate::fault::Fault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// The largest reply read.
+const REPLY_BYTES_MAX: usize = 256 * 1024;
+/// How many replies of a run are kept, from the first on.
+const KEPT_MAX: usize = 200_000;
+
+/// What a run measured.
+pub(super) struct Run {
+    pub(super) wall: Duration,
+    /// Latencies, sorted.
+    pub(super) latencies: Vec<Duration>,
+}
+
+/// Sends every request once, from `callers` connections; any refusal ends the run.
+pub(super) async fn run(
+    address: &str,
+    requests: Vec<Vec<u8>>,
+    callers: u32,
+) -> Result<Run, Fault> {
+    let (run, _) = exchange(address, requests, callers, false).await?;
+    Ok(run)
+}
+
+/// The same, keeping the bodies of the replies, in no particular order.
+pub(super) async fn run_keeping(
+    address: &str,
+    requests: Vec<Vec<u8>>,
+    callers: u32,
+) -> Result<Vec<Vec<u8>>, Fault> {
+    let (_, bodies) = exchange(address, requests, callers, true).await?;
+    Ok(bodies)
+}
+
+type Outcome = Result<(Vec<Duration>, Vec<Vec<u8>>), Fault>;
+
+async fn exchange(
+    address: &str,
+    requests: Vec<Vec<u8>>,
+    callers: u32,
+    keep: bool,
+) -> Result<(Run, Vec<Vec<u8>>), Fault> {
+    let requests = Arc::new(requests);
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut connections = Vec::new();
+    for _ in 0..callers {
+        connections.push(Connection::open(address).await?);
+    }
+    let started = clock::stopwatch();
+    let mut running: JoinSet<Outcome> = JoinSet::new();
+    for mut connection in connections {
+        let (requests, next) = (requests.clone(), next.clone());
+        running.spawn(async move {
+            let (mut latencies, mut bodies) = (Vec::new(), Vec::new());
+            while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let asked = clock::stopwatch();
+                let body = connection.ask(request).await?;
+                latencies.push(asked.elapsed());
+                if keep && bodies.len() < KEPT_MAX {
+                    bodies.push(body.to_vec());
+                }
+            }
+            Ok((latencies, bodies))
+        });
+    }
+    let (mut latencies, mut bodies) = (Vec::new(), Vec::new());
+    while let Some(done) = running.join_next().await {
+        let done = done.map_err(|error| Fault::local(format!("a caller broke off: {error}")))?;
+        let (some, more) = done?;
+        latencies.extend(some);
+        bodies.extend(more);
+    }
+    let wall = started.elapsed();
+    latencies.sort_unstable();
+    Ok((Run { wall, latencies }, bodies))
+}
+
+/// One HTTP/1.1 connection.
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: &str) -> Result<Self, Fault> {
+        let broken = |error| Fault::remote(format!("{address}: {error}"));
+        let stream = TcpStream::connect(address).await.map_err(broken)?;
+        stream.set_nodelay(true).map_err(broken)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(8192) })
+    }
+
+    /// Sends a request and returns the body of its reply, which must be 200.
+    async fn ask(&mut self, request: &[u8]) -> Result<&[u8], Fault> {
+        let broken = |error| Fault::remote(format!("the connection broke: {error}"));
+        self.stream.write_all(request).await.map_err(broken)?;
+        self.buffer.clear();
+        let (start, end) = loop {
+            if let Some(span) = body_span(&self.buffer)? {
+                break span;
+            }
+            if self.stream.read_buf(&mut self.buffer).await.map_err(broken)? == 0 {
+                return Err(Fault::remote("the server closed the connection"));
+            }
+        };
+        let body = self.buffer.get(start..end).unwrap_or_default();
+        if self.buffer.starts_with(b"HTTP/1.1 200 ") {
+            return Ok(body);
+        }
+        let said: String = String::from_utf8_lossy(&self.buffer).chars().take(600).collect();
+        Err(Fault::remote(format!("a request was refused:\n{said}")))
+    }
+}
+
+/// Where the body is, once all of it has arrived.
+fn body_span(reply: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
+    let Some(head) = reply.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return if reply.len() > REPLY_BYTES_MAX { Err(too_large()) } else { Ok(None) };
+    };
+    let start = head.saturating_add(4);
+    let length = reply
+        .get(..head)
+        .and_then(|head| std::str::from_utf8(head).ok())
+        .and_then(|head| head.split("\r\n").find_map(content_length))
+        .ok_or_else(|| Fault::remote("a reply without Content-Length"))?;
+    if length > REPLY_BYTES_MAX {
+        return Err(too_large());
+    }
+    let end = start.saturating_add(length);
+    Ok((reply.len() >= end).then_some((start, end)))
+}
+
+fn content_length(line: &str) -> Option<usize> {
+    let (name, value) = line.split_once(':')?;
+    name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+}
+
+fn too_large() -> Fault {
+    Fault::remote(format!("a reply larger than {REPLY_BYTES_MAX} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_whole_when_its_body_is() {
+        let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+        assert_eq!(body_span(whole).unwrap(), Some((whole.len() - 5, whole.len())));
+        for cut in 0..whole.len() {
+            assert_eq!(body_span(&whole[..cut]).unwrap(), None, "{cut}");
+        }
+        assert!(body_span(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(body_span(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n").is_err());
+    }
+}
