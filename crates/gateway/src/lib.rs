@@ -1,1 +1,0 @@
-//! Enforcement point in front of tools, agents and vendor APIs.
