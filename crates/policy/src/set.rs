@@ -15,7 +15,7 @@ use crate::need::Needs;
 use crate::obligation::Obligation;
 use crate::request::Frame;
 use crate::schema::schema_hash;
-use crate::source::{LoadError, LoadErrors, PolicySource, position};
+use crate::source::{Lines, LoadError, LoadErrors, PolicySource};
 
 /// A set of policies that passed every check, ready to decide.
 #[derive(Debug)]
@@ -48,9 +48,11 @@ impl PolicySet {
     /// Everything that is wrong with the sources, each with file, line and column.
     pub fn load(sources: &[PolicySource]) -> Result<Self, LoadErrors> {
         let loaded = load::load(sources)?;
+        let lines: Vec<Lines> = sources.iter().map(|source| Lines::of(&source.text)).collect();
         let policies = loaded.into_iter().filter_map(|one| {
-            let source = sources.get(one.source)?;
-            Some((one.id.clone(), PolicyEntry::new(source, one)))
+            let line = lines.get(one.source)?.line(one.offset);
+            let file = sources.get(one.source)?.name.clone();
+            Some((one.id.clone(), PolicyEntry::new(file, line, one)))
         });
         Self::of(policies.collect()).map_err(|message| LoadErrors::internal(sources, message))
     }
@@ -109,10 +111,10 @@ impl PolicySet {
 }
 
 impl PolicyEntry {
-    fn new(source: &PolicySource, one: Loaded) -> Self {
+    fn new(file: String, line: usize, one: Loaded) -> Self {
         Self {
-            line: position(&source.text, one.offset).0,
-            file: source.name.clone(),
+            file,
+            line,
             id: one.id,
             effect: one.effect,
             annotations: one.annotations,

@@ -94,9 +94,42 @@ impl fmt::Display for LoadErrors {
 impl std::error::Error for LoadErrors {}
 
 /// Line and column of a byte offset, both from 1.
-pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
+fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     (line, column)
+}
+
+/// Where the lines of a text begin: for the lines of many offsets in a large text.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(end, _)| end + 1).collect())
+    }
+
+    /// The line of a byte offset, from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lines, position};
+
+    #[test]
+    fn places_are_counted_from_one_in_characters() {
+        let text = "a\nbé x\n\nend";
+        let lines = Lines::of(text);
+        for (offset, expected) in
+            [(0, (1, 1)), (1, (1, 2)), (2, (2, 1)), (5, (2, 3)), (8, (3, 1)), (9, (4, 1))]
+        {
+            assert_eq!(position(text, offset), expected, "{offset}");
+            assert_eq!(lines.line(offset), expected.0, "{offset}");
+        }
+        assert_eq!(position(text, 1_000), (4, 4), "past the end is the end");
+    }
 }

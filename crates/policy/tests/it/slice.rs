@@ -128,6 +128,13 @@ fn loadable(rules: &[Rule]) -> Vec<PolicySource> {
     sources.filter(|one| PolicySet::load(std::slice::from_ref(one)).is_ok()).collect()
 }
 
+/// A policy that applies to nobody and names every scope.
+fn naming_every_scope() -> PolicySource {
+    let actions = SCOPES.map(|scope| format!("Action::\"{scope}\"")).join(", ");
+    let text = format!("forbid(principal == Agent::\"nobody\", action in [{actions}], resource);");
+    PolicySource::new("names", text)
+}
+
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0..SCOPES.len()).prop_map(|n| invoke(SCOPES[n])),
@@ -186,12 +193,19 @@ proptest! {
         let indexed = PolicySet::load(&sources).unwrap();
         let unindexed = PolicySet::load(&sources).unwrap().unindexed().unwrap();
         prop_assert_eq!(indexed.hash(), unindexed.hash());
+        // A scope that no policy names is asked for through a stand-in; here none needs one.
+        let named = PolicySet::load(&[sources.clone(), vec![naming_every_scope()]].concat()).unwrap();
         for (act, changes) in requests {
             let facts = facts(&changes);
             prop_assert_eq!(
                 ask(&indexed, &act, &facts),
                 ask(&unindexed, &act, &facts),
                 "{:?} {:?} among {:#?}", act, changes, sources
+            );
+            prop_assert_eq!(
+                ask(&indexed, &act, &facts),
+                ask(&named, &act, &facts),
+                "named: {:?} {:?} among {:#?}", act, changes, sources
             );
         }
     }
