@@ -55,6 +55,10 @@ impl IntoResponse for ProblemReply {
         if let Some(decision) = self.0.decision {
             problem = problem.with_decision(decision);
         }
+        if self.0.nonce_required {
+            // Not a refusal but a challenge (RFC 9449 §9), named alike in body and header.
+            "use_dpop_nonce".clone_into(&mut problem.code);
+        }
         let status = status(problem.status);
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

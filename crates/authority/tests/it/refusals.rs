@@ -297,6 +297,14 @@ async fn server_nonces_are_asked_for_and_accepted() {
     let proof = orchestrator.proof_at("POST", &url, None, now(), &[("nonce", nonce.into())]);
     let (status, answer) = world.exchange(Some(&proof), &form).await;
     assert_eq!(status, 200, "{answer}");
+    let keys = format!("{}/v1/agent-keys", world.url);
+    let proof = orchestrator.proof("POST", &keys, None);
+    let asked =
+        world.http.post(&keys).bearer_auth(&svid).header("DPoP", proof).send().await.unwrap();
+    assert_eq!(asked.status(), 401);
+    let challenge = asked.headers()["www-authenticate"].to_str().unwrap().to_owned();
+    assert!(challenge.contains("use_dpop_nonce"), "{challenge}");
+    assert_eq!(asked.json::<Value>().await.unwrap()["code"], "use_dpop_nonce");
     let forged = orchestrator.proof_at("POST", &url, None, now(), &[("nonce", "made-up".into())]);
     let (_, answer) = world.exchange(Some(&forged), &form).await;
     assert_eq!(answer["error"], "use_dpop_nonce", "{answer}");
