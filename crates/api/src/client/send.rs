@@ -120,9 +120,9 @@ impl Client {
             let request = request.headers(headers.clone()).header("DPoP", proof);
             let response = send(request, &url).await?;
             let fresh = self.keep_nonce(&response);
-            let refused = response.status().is_client_error();
+            let challenged = challenges_for_nonce(response.headers());
             match finish(response, &url).await {
-                Err(fault) if refused && fresh && !asked_again && asks_for_nonce(&fault) => {
+                Err(fault) if fresh && !asked_again && (challenged || asks_for_nonce(&fault)) => {
                     asked_again = true;
                 }
                 other => return other,
@@ -139,6 +139,15 @@ impl Client {
         }
         true
     }
+}
+
+/// A resource asks in a challenge (RFC 9449 §9), the token endpoint in its error (§8).
+fn challenges_for_nonce(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(reqwest::header::WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|challenge| challenge.contains("use_dpop_nonce"))
 }
 
 fn asks_for_nonce(fault: &ClientError) -> bool {
@@ -260,5 +269,13 @@ mod tests {
             &url
         )));
         assert_eq!(refusal(502, b"<html>", &url).code(), None);
+        let challenge = |text: &'static str| {
+            HeaderMap::from_iter([(
+                reqwest::header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(text),
+            )])
+        };
+        assert!(challenges_for_nonce(&challenge("DPoP error=\"use_dpop_nonce\"")));
+        assert!(!challenges_for_nonce(&challenge("DPoP error=\"invalid_token\"")));
     }
 }
