@@ -47,7 +47,9 @@ struct BuildLabels {
 
 /// A figure without labels. As a family it is not shown before it is set: what nothing measures does
 /// not look like a zero.
-type Plain<M> = Family<[(&'static str, &'static str); 0], M>;
+type Plain<M> = Family<NoLabels, M>;
+type NoLabels = [(&'static str, &'static str); 0];
+type BatchSizes = Family<NoLabels, Histogram, fn() -> Histogram>;
 type Latency = Family<OperationLabels, Histogram, fn() -> Histogram>;
 
 /// The operations whose time is measured.
@@ -84,7 +86,7 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     responses: Family<ResponseLabels, Counter>,
     latency: Latency,
-    commit_records: Family<[(&'static str, &'static str); 0], Histogram, fn() -> Histogram>,
+    commit_records: BatchSizes,
     revocations: Plain<Counter>,
     store_queue: Plain<Gauge>,
     ledger_entries: Plain<Gauge<u64, AtomicU64>>,
