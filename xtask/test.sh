@@ -56,7 +56,7 @@ check "clippy" cargo clippy --locked --workspace --all-targets --quiet -- -D war
 export BAILIWICK_BIN="$CARGO_TARGET_DIR/debug/bailiwick"
 export BAILIWICK_DEMO_VENV="$BAILIWICK_VENV"
 check "rust tests" cargo test --locked --workspace --no-fail-fast --quiet
-check "binary" cargo build --locked --quiet -p bailiwick
+check "binary" cargo build --locked --quiet --workspace --bins
 check "vectors of the agent delegation chain draft" interop/adc/run.sh
 check "an auditor who shares no code with us" interop/auditor/run.sh
 check "python sdk" sdk pytest -p no:cacheprovider
