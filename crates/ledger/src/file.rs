@@ -4,7 +4,9 @@
 //! any moment the directory holds the log that its checkpoint signs.
 
 mod disk;
+mod kept;
 mod log;
 
 pub use disk::{Directory, Disk, FILE_BYTES_MAX};
+pub use kept::{KeptCheckpoint, KeptError};
 pub use log::{FileLog, FileLogError};

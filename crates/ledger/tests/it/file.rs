@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
-use bailiwick_ledger::file::{Directory, Disk, FileLogError};
+use bailiwick_ledger::file::{Directory, Disk, FileLogError, KeptCheckpoint, KeptError};
 use bailiwick_ledger::{FileLog, TileSource, VerifyOptions, verify_log};
 use tempfile::TempDir;
 
@@ -187,4 +187,35 @@ fn a_failed_append_may_be_followed_by_another_one() {
     assert_eq!(log.size(), 250);
     append(&mut log, &entries(300, 310)).unwrap();
     verify_log(&log, &key().verifier, &VerifyOptions::default()).unwrap();
+}
+
+#[test]
+fn a_changed_or_restored_store_is_not_signed_again() {
+    let dir = TempDir::new().unwrap();
+    let kept = KeptCheckpoint::new(Disk::new(dir.path().join("ledger")));
+    let store = MemoryLog::of_receipts(300);
+    let verifier = key().verifier;
+    assert_eq!(kept.check(&verifier, 300, &store).unwrap(), None, "the first start");
+    kept.keep(&key().sign_checkpoint(&store.checkpoint())).unwrap();
+    let grown = MemoryLog::of_receipts(600);
+    for (size, intact) in [(300, &store), (600, &grown)] {
+        let found = kept.check(&verifier, size, intact).unwrap();
+        assert_eq!(found, Some(store.checkpoint()));
+    }
+    let restored = MemoryLog::of_receipts(299);
+    assert!(matches!(
+        kept.check(&verifier, 299, &restored),
+        Err(KeptError::CutOff { signed: 300, size: 299 })
+    ));
+    let mut changed = MemoryLog::default();
+    for (index, mut entry) in grown.entries.iter().cloned().enumerate() {
+        entry[20] ^= u8::from(index == 7);
+        changed.append(entry);
+    }
+    let refused = kept.check(&verifier, 600, &changed);
+    assert!(matches!(refused, Err(KeptError::Rewritten { signed: 300 })));
+    let other = LogKey::new(ORIGIN, 2).verifier;
+    assert!(matches!(kept.check(&other, 300, &store), Err(KeptError::Checkpoint(_))));
+    kept.keep(&key().sign_checkpoint(&grown.checkpoint())).unwrap();
+    assert!(kept.check(&verifier, 600, &grown).unwrap().is_some());
 }
