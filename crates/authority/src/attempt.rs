@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::authority::Authority;
 use crate::fault::{Fault, Stop};
 use crate::model::{Effect, ProofRow};
-use crate::spine::{DecisionReceipt, decision_receipt};
+use crate::spine::DecisionReceipt;
 
 /// What is known so far about a request that is being decided.
 #[derive(Clone, Debug)]
@@ -74,7 +74,10 @@ impl Attempt {
         let detail = denial.decision().reason.clone().unwrap_or_default();
         if self.agent.is_none() && !authority.noise.admits(self.now) {
             authority.metrics.decided(self.act, "unlogged");
-            return Fault::new(ProblemCode::RateLimited, "too many refused requests; wait a second");
+            return Fault::new(
+                ProblemCode::RateLimited,
+                "too many refused requests; wait a second",
+            );
         }
         let id = denial.decision().id;
         let determining = denial.decision().determining.clone();
@@ -123,15 +126,15 @@ struct RefusedAttempt {
 impl Record for RefusedAttempt {
     fn receipt(&self) -> Receipt {
         let attempt = &self.attempt;
-        decision_receipt(ReceiptKind::Decision, &DecisionReceipt {
-            v: 1,
+        let receipt = DecisionReceipt {
             act: attempt.act,
             task: attempt.task,
             jti: attempt.jti,
             agent: attempt.agent.as_ref(),
             decision: self.denial.decision(),
             issued: None,
-            debits: &[],
-        })
+            debits: Vec::new(),
+        };
+        receipt.receipt(ReceiptKind::Decision)
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bailiwick_core::cache::VerifiedCache;
 use bailiwick_core::VerifiedChain;
+use bailiwick_core::cache::VerifiedCache;
 use bailiwick_core::crypto;
 use bailiwick_core::hash::Sha256Hash;
 use bailiwick_core::ids::TokenId;
 use bailiwick_core::outcome::Outcome;
-use bailiwick_core::token::HolderBinding;
 use bailiwick_core::time::UnixMillis;
+use bailiwick_core::token::HolderBinding;
 use bailiwick_identity::{
     Issuers, NonceIssuer, NonceRule, PresentedToken, ProofExpectation, ReplayGuard, Subject,
     Workload, X509Peer, verify_proof,
@@ -164,13 +164,21 @@ impl Authority {
     }
 
     /// Who started it, by a pinned issuer's token.
-    pub(crate) async fn verify_subject(&self, token: &str, now: UnixMillis) -> Result<Subject, Stop> {
+    pub(crate) async fn verify_subject(
+        &self,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<Subject, Stop> {
         let presented = PresentedToken::new(token);
         Ok(self.issuers.verify_subject(&presented, &self.config.issuer, now).await?)
     }
 
     /// Which workload is calling, by its SVID or OIDC token.
-    pub(crate) async fn verify_workload(&self, token: &str, now: UnixMillis) -> Result<Workload, Stop> {
+    pub(crate) async fn verify_workload(
+        &self,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<Workload, Stop> {
         let presented = PresentedToken::new(token);
         Ok(self.issuers.verify_workload(&presented, &self.config.issuer, now).await?)
     }
@@ -179,7 +187,8 @@ impl Authority {
     pub(crate) fn live_agent(&self, workload: &Workload) -> Result<Arc<AgentEntry>, Stop> {
         let registry = self.registry.load();
         let Some(agent) = registry.agent_by_workload(workload.id()) else {
-            let detail = format!("{} is not a registered agent; apply an [[agent]] document", workload.id());
+            let detail =
+                format!("{} is not a registered agent; apply an [[agent]] document", workload.id());
             return Err(Stop::new(Outcome::AgentUnregistered, detail));
         };
         require_live(&registry, agent)?;
@@ -207,7 +216,10 @@ impl Authority {
     }
 
     /// The chains of a token's ancestors, DT_0 first.
-    pub(crate) async fn ancestors(&self, lineage: &[TokenId]) -> Result<Vec<Arc<VerifiedChain>>, Stop> {
+    pub(crate) async fn ancestors(
+        &self,
+        lineage: &[TokenId],
+    ) -> Result<Vec<Arc<VerifiedChain>>, Stop> {
         let mut chains = Vec::with_capacity(lineage.len());
         for jti in lineage {
             if let Some(chain) = self.chains.get(jti) {
@@ -215,7 +227,10 @@ impl Authority {
                 continue;
             }
             let Some(record) = self.store.token(*jti).await? else {
-                return Err(Stop::new(Outcome::ProvenanceMissing, "an ancestor of the token has no record"));
+                return Err(Stop::new(
+                    Outcome::ProvenanceMissing,
+                    "an ancestor of the token has no record",
+                ));
             };
             chains.push(self.held(record)?.chain);
         }
@@ -226,11 +241,17 @@ impl Authority {
     pub(crate) fn require_alive(&self, chain: &VerifiedChain, now: UnixMillis) -> Result<(), Stop> {
         let claims = chain.claims();
         if now.seconds() >= claims.exp {
-            return Err(Stop::new(Outcome::Expired, "the token has expired; renew it or settle again"));
+            return Err(Stop::new(
+                Outcome::Expired,
+                "the token has expired; renew it or settle again",
+            ));
         }
         let line = claims.hop.lineage.iter().chain(std::iter::once(&claims.jti));
         if self.revoked.contains_any(line) {
-            return Err(Stop::new(Outcome::Revoked, "the token or one that it stems from is revoked"));
+            return Err(Stop::new(
+                Outcome::Revoked,
+                "the token or one that it stems from is revoked",
+            ));
         }
         Ok(())
     }
@@ -242,12 +263,19 @@ impl Authority {
         now: UnixMillis,
     ) -> Result<Arc<TaskRecord>, Stop> {
         let Some(task) = self.store.task(chain.claims().txn).await? else {
-            return Err(Stop::new(Outcome::TaskMismatch, "the token's task is not one of this Authority"));
+            return Err(Stop::new(
+                Outcome::TaskMismatch,
+                "the token's task is not one of this Authority",
+            ));
         };
         match task.state_at(now) {
             TaskState::Open => Ok(task),
-            TaskState::Revoked => Err(Stop::new(Outcome::Revoked, "the task is revoked; start a new one")),
-            state => Err(Stop::new(Outcome::TaskClosed, format!("the task is {state}; start a new one"))),
+            TaskState::Revoked => {
+                Err(Stop::new(Outcome::Revoked, "the task is revoked; start a new one"))
+            }
+            state => {
+                Err(Stop::new(Outcome::TaskClosed, format!("the task is {state}; start a new one")))
+            }
         }
     }
 }
@@ -257,7 +285,8 @@ pub(crate) fn require_live(registry: &Registry, agent: &AgentEntry) -> Result<()
     match agent.document.status {
         AgentStatus::Active => {}
         AgentStatus::Quarantined => {
-            let detail = format!("{} is quarantined; an operator has to reinstate it", agent.document.id);
+            let detail =
+                format!("{} is quarantined; an operator has to reinstate it", agent.document.id);
             return Err(Stop::new(Outcome::AgentQuarantined, detail));
         }
         status => {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bailiwick_api::ProblemCode;
-use bailiwick_core::{UnverifiedToken, VerifiedChain, VerifyOptions, verify_leaf};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
+use bailiwick_core::{UnverifiedToken, VerifiedChain, VerifyOptions, verify_leaf};
 use bailiwick_identity::{Authorization, IdentityError, PeerCredentials, PresentedToken, Subject};
 
 use crate::authority::{Authority, Presented, ProvenKey};
@@ -123,7 +123,11 @@ impl Authority {
     }
 
     /// Verifies a token of this Authority; the result is cached by the token's hash.
-    pub(crate) fn verify_own(&self, token: &str, now: UnixMillis) -> Result<Arc<VerifiedChain>, Stop> {
+    pub(crate) fn verify_own(
+        &self,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<Arc<VerifiedChain>, Stop> {
         let unverified = UnverifiedToken::parse(token)?;
         if let Some(chain) = self.verified.get(&unverified.token_hash(), now) {
             return Ok(chain);
@@ -138,11 +142,13 @@ impl Authority {
         for entry in self.config.operators.iter().filter(|entry| entry.issuer == subject.issuer()) {
             let by_subject = entry.subject.as_deref().is_some_and(|named| {
                 let id: &str = subject.id().as_ref();
-                id == named || id.strip_suffix(named).is_some_and(|prefix| {
-                    self.subject_prefix(subject.issuer()) == Some(prefix)
-                })
+                id == named
+                    || id
+                        .strip_suffix(named)
+                        .is_some_and(|prefix| self.subject_prefix(subject.issuer()) == Some(prefix))
             });
-            let by_group = entry.group.as_ref().is_some_and(|group| subject.groups().contains(group));
+            let by_group =
+                entry.group.as_ref().is_some_and(|group| subject.groups().contains(group));
             if by_subject || by_group {
                 roles.extend(entry.roles.iter().copied());
             }

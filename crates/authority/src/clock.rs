@@ -62,7 +62,10 @@ impl Clock {
     fn raw(&self) -> u64 {
         match &self.source {
             Source::System => {
-                #[allow(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+                #[allow(
+                    clippy::disallowed_methods,
+                    reason = "this is the file that reads the clock"
+                )]
                 let now = SystemTime::now();
                 let elapsed = now.duration_since(UNIX_EPOCH).unwrap_or_default();
                 u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)

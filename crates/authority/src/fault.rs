@@ -71,10 +71,9 @@ impl Stop {
     pub(crate) fn into_fault(self) -> Fault {
         match self {
             Self::Code(code, detail) => Fault::new(code, detail),
-            Self::Policy(denial) => Fault::new(
-                denial.outcome(),
-                denial.decision().reason.clone().unwrap_or_default(),
-            ),
+            Self::Policy(denial) => {
+                Fault::new(denial.outcome(), denial.decision().reason.clone().unwrap_or_default())
+            }
             Self::Nonce => Fault {
                 nonce_required: true,
                 ..Fault::new(

@@ -68,7 +68,8 @@ impl LedgerView {
             .raw()
             .try_into()
             .map_err(|_| LedgerError::Sign("the ledger key is not Ed25519".to_owned()))?;
-        let key = VerifierKey::new(origin, raw).map_err(|error| LedgerError::Sign(error.to_string()))?;
+        let key =
+            VerifierKey::new(origin, raw).map_err(|error| LedgerError::Sign(error.to_string()))?;
         Ok(Self {
             store,
             signer,
@@ -135,9 +136,13 @@ impl LedgerView {
     }
 
     /// One receipt with its proof, under a checkpoint that covers it.
-    pub(crate) async fn prove(&self, index: LeafIndex) -> Result<Option<ReceiptProof>, LedgerError> {
+    pub(crate) async fn prove(
+        &self,
+        index: LeafIndex,
+    ) -> Result<Option<ReceiptProof>, LedgerError> {
         let Some(row) = self.store.receipt(index).await? else { return Ok(None) };
-        let signed = if self.latest().size > index.0 { self.latest() } else { self.advance().await? };
+        let signed =
+            if self.latest().size > index.0 { self.latest() } else { self.advance().await? };
         let opening = match row.opening {
             Some((salt, payload)) => Opening::Open { salt, payload },
             None => Opening::Erased,
@@ -217,7 +222,5 @@ fn read_error(error: ReadError<StoreError>) -> LedgerError {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<T, LedgerError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| LedgerError::Read(error.to_string()))?
+    tokio::task::spawn_blocking(work).await.map_err(|error| LedgerError::Read(error.to_string()))?
 }

@@ -1,26 +1,26 @@
 //! Tasks, issue, settle, revoke, introspect, ledger sequencing, store.
 
+mod attempt;
+mod authority;
+mod caller;
 pub mod clock;
 mod compact;
 pub mod config;
 pub mod dev;
+mod fault;
 pub mod keys;
+mod ledger_view;
 pub mod metrics;
 pub mod model;
+mod ops;
 mod private_files;
 pub mod registry;
+mod revoked;
+mod routes;
+pub mod serve;
+mod spine;
 pub mod status_list;
 pub mod store;
 mod suggest;
-mod attempt;
-mod authority;
-mod caller;
-mod fault;
-mod ledger_view;
-mod ops;
-mod revoked;
-mod routes;
-mod spine;
-pub mod serve;
 
 pub use routes::openapi;

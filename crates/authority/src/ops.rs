@@ -1,8 +1,8 @@
 //! Use cases, one a file, free of HTTP.
 
-pub(crate) mod apply;
 pub(crate) mod agent_key;
 pub(crate) mod agent_status;
+pub(crate) mod apply;
 pub(crate) mod close_task;
 pub(crate) mod evaluate;
 pub(crate) mod facts;

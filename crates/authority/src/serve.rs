@@ -151,8 +151,6 @@ impl axum::serve::Listener for NoDelay {
 }
 
 /// The certificate of the connection that a request came over, if there is one.
-pub(crate) fn peer_of(
-    extensions: &axum::http::Extensions,
-) -> Option<bailiwick_identity::X509Peer> {
+pub(crate) fn peer_of(extensions: &axum::http::Extensions) -> Option<bailiwick_identity::X509Peer> {
     extensions.get::<ConnectInfo<TlsPeer>>().and_then(|info| info.0.0.clone())
 }

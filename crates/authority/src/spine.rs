@@ -4,75 +4,68 @@
 //! VerifiedChain --decide--> Permit --(Issuance | Allowed)--> record --> Recorded --> sign | answer
 //! ```
 
+use bailiwick_core::VerifyError;
 use bailiwick_core::crypto::KeyError;
 use bailiwick_core::hash::Sha256Hash;
-use bailiwick_core::VerifyError;
 use bailiwick_core::ids::{AgentId, DecisionId, TaskId, TokenId};
 use bailiwick_core::jcs;
 use bailiwick_core::token::{HopClaims, SignedToken, UnsignedToken};
 use bailiwick_ledger::{LeafIndex, Receipt, ReceiptKind, Record, Recorded};
 use bailiwick_policy::{Decision, Permit};
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::keys::TokenSigner;
 use crate::model::NodeDebit;
 
-/// The payload of a decision's receipt.
-#[derive(Serialize)]
+/// What the receipt of a decision says.
 pub(crate) struct DecisionReceipt<'a> {
-    pub(crate) v: u8,
     pub(crate) act: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) task: Option<TaskId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) jti: Option<TokenId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<&'a AgentId>,
-    #[serde(serialize_with = "decision_json")]
     pub(crate) decision: &'a Decision,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) issued: Option<IssuedReceipt<'a>>,
-    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
-    pub(crate) debits: &'a [Value],
+    /// The token that the decision released.
+    pub(crate) issued: Option<Value>,
+    /// What it drew on budgets.
+    pub(crate) debits: Vec<Value>,
 }
 
-/// The token that a decision released: enough to recognise it and to check a child's `par_hash`.
-#[derive(Serialize)]
-pub(crate) struct IssuedReceipt<'a> {
-    jti: TokenId,
-    agent: &'a AgentId,
-    subject: &'a str,
-    audience: &'a str,
-    depth: u8,
-    iat: i64,
-    exp: i64,
-    signing_hash: String,
-    lineage: &'a [TokenId],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grant: Option<String>,
-}
-
-fn decision_json<S: serde::Serializer>(decision: &Decision, to: S) -> Result<S::Ok, S::Error> {
-    decision.to_json().serialize(to)
-}
-
-/// Builds the receipt of a decision. It can be looked up by task, decision and issued token.
-pub(crate) fn decision_receipt(kind: ReceiptKind, payload: &DecisionReceipt<'_>) -> Receipt {
-    let mut subject_ids = vec![payload.decision.id.to_string()];
-    subject_ids.extend(payload.task.map(|task| task.to_string()));
-    Receipt {
-        kind,
-        time_ms: payload.decision.time.0,
-        subject_ids,
-        payload: canonical(payload),
+impl DecisionReceipt<'_> {
+    /// Builds the receipt. It can be looked up by decision and task.
+    pub(crate) fn receipt(self, kind: ReceiptKind) -> Receipt {
+        let mut subject_ids = vec![self.decision.id.to_string()];
+        subject_ids.extend(self.task.map(|task| task.to_string()));
+        let mut payload = Map::new();
+        let mut put = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                payload.insert(key.to_owned(), value);
+            }
+        };
+        put("v", Some(1.into()));
+        put("act", Some(self.act.into()));
+        put("task", self.task.map(|task| task.to_string().into()));
+        put("jti", self.jti.map(|jti| jti.to_string().into()));
+        put("agent", self.agent.map(|agent| agent.as_str().into()));
+        put("decision", Some(self.decision.to_json()));
+        put("issued", self.issued);
+        put("debits", (!self.debits.is_empty()).then_some(Value::Array(self.debits)));
+        let payload = canonical(&Value::Object(payload));
+        Receipt { kind, time_ms: self.decision.time.0, subject_ids, payload }
     }
 }
 
-/// The payload's bytes. Whatever comes from outside was checked for canonical numbers when it came
-/// in; should anything else fail to serialise, the receipt says so rather than being empty.
-fn canonical(payload: &impl Serialize) -> Vec<u8> {
-    jcs::canonicalize(payload).unwrap_or_else(|error| {
+/// Whether something that came from outside can stand in a receipt: numbers that every reader reads
+/// alike, and nesting that leaves room for what a receipt puts around it.
+pub(crate) fn is_recordable(value: &Value) -> bool {
+    const LEVELS_AROUND: usize = 8;
+    let wrapped = (0..LEVELS_AROUND).fold(value.clone(), |inner, _| Value::Array(vec![inner]));
+    jcs::canonicalize_value(&wrapped).is_ok()
+}
+
+/// The payload's bytes. Whatever comes from outside was checked when it came in
+/// ([`is_recordable`]); should anything else have no canonical form, the receipt says so rather than being empty.
+fn canonical(payload: &Value) -> Vec<u8> {
+    jcs::canonicalize_value(payload).unwrap_or_else(|error| {
         tracing::error!(%error, "a receipt's payload has no canonical form");
         br#"{"type":"unrecordable","v":1}"#.to_vec()
     })
@@ -123,27 +116,31 @@ impl Issuance {
 impl Record for Issuance {
     fn receipt(&self) -> Receipt {
         let claims = self.claims();
-        let mut receipt = decision_receipt(ReceiptKind::Issue, &DecisionReceipt {
-            v: 1,
+        // Enough to recognise the token and to check a child's `par_hash`.
+        let mut issued = json!({
+            "jti": claims.jti,
+            "agent": claims.client_id,
+            "subject": claims.sub,
+            "audience": claims.aud,
+            "depth": claims.del_depth,
+            "iat": claims.iat,
+            "exp": claims.exp,
+            "signing_hash": self.signing_hash().b64(),
+            "lineage": claims.hop.lineage,
+        });
+        if let (Some(members), Some(grant)) = (issued.as_object_mut(), claims.hop.grant) {
+            members.insert("grant".to_owned(), grant.b64().into());
+        }
+        let receipt = DecisionReceipt {
             act: self.act,
             task: Some(claims.txn),
             jti: self.parent,
             agent: Some(&claims.client_id),
             decision: &self.decision,
-            issued: Some(IssuedReceipt {
-                jti: claims.jti,
-                agent: &claims.client_id,
-                subject: claims.sub.as_ref(),
-                audience: &claims.aud,
-                depth: claims.del_depth,
-                iat: claims.iat,
-                exp: claims.exp,
-                signing_hash: self.signing_hash().b64(),
-                lineage: &claims.hop.lineage,
-                grant: claims.hop.grant.map(|hash| hash.b64()),
-            }),
-            debits: &[],
-        });
+            issued: Some(issued),
+            debits: Vec::new(),
+        };
+        let mut receipt = receipt.receipt(ReceiptKind::Issue);
         receipt.subject_ids.push(claims.jti.to_string());
         receipt
     }
@@ -158,10 +155,7 @@ pub(crate) struct Issued {
 }
 
 /// Signs a recorded issuance. INVARIANT: nothing else in this crate signs a delegation token.
-pub(crate) fn sign(
-    recorded: Recorded<Issuance>,
-    signer: &TokenSigner,
-) -> Result<Issued, KeyError> {
+pub(crate) fn sign(recorded: Recorded<Issuance>, signer: &TokenSigner) -> Result<Issued, KeyError> {
     let index = recorded.index();
     let Issuance { decision, claims, unsigned, .. } = recorded.into_inner();
     let signature = signer.sign(unsigned.signing_input())?;
@@ -179,26 +173,26 @@ pub(crate) struct Allowed {
 
 impl Record for Allowed {
     fn receipt(&self) -> Receipt {
-        let debits: Vec<Value> = self
+        let debits = self
             .debits
             .iter()
             .map(|draw| {
-                serde_json::json!({
+                json!({
                     "node": draw.node, "key": draw.debit.key, "kind": draw.debit.kind.as_str(),
                     "amount_micros": draw.debit.amount.0,
                 })
             })
             .collect();
-        decision_receipt(ReceiptKind::Decision, &DecisionReceipt {
-            v: 1,
+        let receipt = DecisionReceipt {
             act: "invoke",
             task: Some(self.task),
             jti: Some(self.jti),
             agent: Some(&self.agent),
             decision: self.permit.decision(),
             issued: None,
-            debits: &debits,
-        })
+            debits,
+        };
+        receipt.receipt(ReceiptKind::Decision)
     }
 }
 

@@ -36,7 +36,8 @@ async fn try_set(
     caller.require_admin()?;
     require_reason(reason)?;
     let _one_change = authority.changes.lock().await;
-    let Some(agent) = authority.registry.load().agent(id).map(|entry| entry.document.id.clone()) else {
+    let Some(agent) = authority.registry.load().agent(id).map(|entry| entry.document.id.clone())
+    else {
         return Err(Stop::new(bailiwick_api::ProblemCode::NotFound, "there is no such agent"));
     };
     let now = authority.clock.now();

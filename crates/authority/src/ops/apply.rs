@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bailiwick_api::{Applied, ApplyRequest, ApplyResponse, Change as WireChange, DocumentKind as WireKind};
+use bailiwick_api::{
+    Applied, ApplyRequest, ApplyResponse, Change as WireChange, DocumentKind as WireKind,
+};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_ledger::{ReceiptKind, record};
 use serde_json::json;
@@ -13,8 +15,10 @@ use crate::fault::{Fault, Stop};
 use crate::model::{
     AgentRecord, Effect, OwnerRecord, RecordStatus, RegistryRecord, WorkflowRecord,
 };
-use crate::registry::{Change, ChangeKind, DocumentKind, RegistryDocuments, RegistryError, validate};
-use crate::spine::Event;
+use crate::registry::{
+    Change, ChangeKind, DocumentKind, RegistryDocuments, RegistryError, validate,
+};
+use crate::spine::{Event, is_recordable};
 
 /// Faults that one answer lists.
 const FAULTS_TOLD_MAX: usize = 20;
@@ -38,6 +42,11 @@ async fn try_apply(
 ) -> Result<ApplyResponse, Stop> {
     caller.require_admin()?;
     let documents = json!({"owner": ask.owner, "agent": ask.agent, "workflow": ask.workflow});
+    if !is_recordable(&documents) {
+        let detail =
+            "a document has a number beyond 2^53 - 1, or is nested too deeply, to be recorded";
+        return Err(Stop::new(Outcome::Malformed, detail));
+    }
     let documents = RegistryDocuments::from_json(&documents).map_err(|faults| refused(&faults))?;
     let _one_change = authority.changes.lock().await;
     let registry = authority.registry.load_full();
@@ -105,13 +114,25 @@ fn to_record(change: &Change, now: bailiwick_core::UnixMillis) -> Result<Registr
     let status = change.status.parse().unwrap_or(RecordStatus::Retired);
     Ok(match change.kind {
         DocumentKind::Owner | DocumentKind::File => RegistryRecord::Owner(OwnerRecord {
-            id: id.clone(), version, document, status, updated_ms: now,
+            id: id.clone(),
+            version,
+            document,
+            status,
+            updated_ms: now,
         }),
         DocumentKind::Agent => RegistryRecord::Agent(AgentRecord {
-            id: id.parse().map_err(bad)?, version, document, status, updated_ms: now,
+            id: id.parse().map_err(bad)?,
+            version,
+            document,
+            status,
+            updated_ms: now,
         }),
         DocumentKind::Workflow => RegistryRecord::Workflow(WorkflowRecord {
-            id: id.parse().map_err(bad)?, version, document, status, updated_ms: now,
+            id: id.parse().map_err(bad)?,
+            version,
+            document,
+            status,
+            updated_ms: now,
         }),
     })
 }

@@ -44,7 +44,9 @@ async fn try_close(
     match task.state_at(now) {
         TaskState::Open => {}
         TaskState::Expired if state == TaskState::Revoked => {}
-        closed => return Err(Stop::new(Outcome::TaskClosed, format!("the task is {closed} already"))),
+        closed => {
+            return Err(Stop::new(Outcome::TaskClosed, format!("the task is {closed} already")));
+        }
     }
     let kind =
         if state == TaskState::Revoked { ReceiptKind::Revocation } else { ReceiptKind::Completion };
@@ -64,7 +66,7 @@ async fn try_close(
             reason: reason.to_owned(),
         }
     } else {
-        Effect::CloseTask { task: id, state, }
+        Effect::CloseTask { task: id, state }
     };
     burn_proof(authority, caller).await?;
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
@@ -144,14 +146,17 @@ fn require_may_close(caller: &Caller, task: &TaskRecord, state: TaskState) -> Re
     let may = match caller {
         Caller::Person { subject, .. } => caller.is_admin() || subject.id() == &task.subject,
         Caller::Holder { chain, .. } => {
-            state != TaskState::Revoked && chain.claims().txn == task.id && chain.claims().del_depth == 0
+            state != TaskState::Revoked
+                && chain.claims().txn == task.id
+                && chain.claims().del_depth == 0
         }
         Caller::Agent(_) => false,
     };
     if may {
         return Ok(());
     }
-    let detail = "only the subject, the holder of the root token or an administrator may end a task";
+    let detail =
+        "only the subject, the holder of the root token or an administrator may end a task";
     Err(Stop::new(ProblemCode::RoleRequired, detail))
 }
 

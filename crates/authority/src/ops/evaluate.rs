@@ -14,7 +14,7 @@ use bailiwick_ledger::record;
 use bailiwick_policy::{
     Act, Binding, ChainFacts, Facts, Permit, Provenance, ResourceFacts, Sensitivity, decide,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::facts;
 use super::issue::denied;
@@ -25,7 +25,7 @@ use crate::caller::{Caller, require_holder};
 use crate::fault::{Fault, Stop};
 use crate::model::{Effect, NodeDebit, TaskRecord};
 use crate::registry::AgentEntry;
-use crate::spine::Allowed;
+use crate::spine::{Allowed, is_recordable};
 
 /// Answers one evaluation. A denial is an answer; only a caller that may not ask gets a fault.
 ///
@@ -41,8 +41,9 @@ pub(crate) async fn evaluate(
     let mut attempt = Attempt::begin(authority, "invoke");
     attempt.note("enforcement_point", point.document.id.to_string());
     attempt.note("scope", ask.action.name.as_str());
-    if bailiwick_core::jcs::canonicalize(&ask.context.arguments).is_err() {
-        let detail = "an argument is a number beyond 2^53 - 1, which no two readers read alike";
+    if !is_recordable(&Value::Object(ask.context.arguments.clone())) {
+        let detail =
+            "an argument is a number beyond 2^53 - 1, or nested too deeply, to be recorded";
         return answer(attempt.refuse(authority, Stop::new(Outcome::Malformed, detail)).await);
     }
     match try_evaluate(authority, point, &ask, &mut attempt).await {
@@ -131,7 +132,12 @@ fn present(
     };
     // The nonce, if any, is between the agent and the tool.
     let key = authority.verify_proof(
-        &proof.dpop, &proof.htm, &proof.htu, Some(token), NonceRule::NotRequired, now,
+        &proof.dpop,
+        &proof.htm,
+        &proof.htu,
+        Some(token),
+        NonceRule::NotRequired,
+        now,
     )?;
     require_holder(&chain, &key)?;
     let claims = chain.claims();
@@ -180,7 +186,11 @@ fn resource_facts(ask: &EvaluationRequest) -> Result<ResourceFacts, Stop> {
 }
 
 /// The call's arguments, and the sensitivity of what it touches as the enforcement point vouches.
-fn call_arguments(scope: Scope, ask: &EvaluationRequest, sensitivity: Sensitivity) -> CallArguments {
+fn call_arguments(
+    scope: Scope,
+    ask: &EvaluationRequest,
+    sensitivity: Sensitivity,
+) -> CallArguments {
     let mut arguments = ask.context.arguments.clone();
     arguments.insert("sensitivity".to_owned(), sensitivity.as_str().into());
     CallArguments::new(scope, arguments)
@@ -199,7 +209,10 @@ fn require_authority(chain: &VerifiedChain, call: &CallArguments) -> Result<(), 
     }))
     .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
     free.permits(call, Totals::Debited, &NoReads).map_err(|refusal| {
-        Stop::new(Outcome::ApprovalRequired, format!("outside what needs no approval: {}", bound(&refusal)))
+        Stop::new(
+            Outcome::ApprovalRequired,
+            format!("outside what needs no approval: {}", bound(&refusal)),
+        )
     })
 }
 
@@ -298,8 +311,7 @@ async fn release(
         permit,
         debits,
     };
-    let recorded =
-        record(&authority.store, allowed, effect).await.map_err(|error| error.error)?;
+    let recorded = record(&authority.store, allowed, effect).await.map_err(|error| error.error)?;
     authority.metrics.decided("invoke", "allow");
     let decision = recorded.get().permit.decision();
     Ok(EvaluationResponse {

@@ -67,9 +67,10 @@ pub(crate) fn task(task: &TaskRecord, now: UnixMillis) -> TaskFacts {
 /// The most sensitive data an authority reaches: its `sensitivity` constraint, else the task's
 /// ceiling.
 pub(crate) fn sensitivity(authority: &HeldAuthority, ceiling: Sensitivity) -> Sensitivity {
-    let own = authority.constraints.get("sensitivity", "rank").and_then(|bound| match bound.rule() {
-        Rule::Rank { rank, .. } => rank.parse::<Sensitivity>().ok(),
-        _ => None,
-    });
+    let own =
+        authority.constraints.get("sensitivity", "rank").and_then(|bound| match bound.rule() {
+            Rule::Rank { rank, .. } => rank.parse::<Sensitivity>().ok(),
+            _ => None,
+        });
     own.map_or(ceiling, |own| own.min(ceiling))
 }

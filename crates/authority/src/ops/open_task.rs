@@ -10,17 +10,19 @@ use bailiwick_core::scope::{Scope, ScopeSet};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_core::token::{ActChain, Actor, HolderBinding, HopClaims, HopFacts};
 use bailiwick_identity::{Subject, Workload};
-use bailiwick_policy::{Act, Binding, ChainFacts, Facts, Provenance, ResourceFacts, SubjectFacts, decide};
+use bailiwick_policy::{
+    Act, Binding, ChainFacts, Facts, Provenance, ResourceFacts, SubjectFacts, decide,
+};
 use serde_json::{Map, Value};
 
-use super::issue::{Placement, denied, record_and_sign, status};
 use super::facts;
+use super::issue::{Placement, denied, record_and_sign, status};
 use crate::attempt::Attempt;
 use crate::authority::{Authority, Presented};
 use crate::fault::{Fault, Stop};
 use crate::model::{Effect, TaskRecord, TaskState, TokenKind};
 use crate::registry::{AgentEntry, WorkflowEntry, WorkflowStatus};
-use crate::spine::Issued;
+use crate::spine::{Issued, is_recordable};
 
 /// What is asked, as it came in.
 pub(crate) struct OpenTask<'a> {
@@ -66,8 +68,10 @@ async fn try_open(
         return Err(Stop::new(Outcome::Malformed, detail));
     }
 
-    if bailiwick_core::jcs::canonicalize(&ask.parameters).is_err() {
-        let detail = "a parameter is a number beyond 2^53 - 1, which no two readers read alike";
+    let parameters = Value::Object(ask.parameters);
+    if !is_recordable(&parameters) {
+        let detail =
+            "a parameter is a number beyond 2^53 - 1, or nested too deeply, to be recorded";
         return Err(Stop::new(Outcome::Malformed, detail));
     }
 
@@ -75,7 +79,7 @@ async fn try_open(
     require_entry(&workflow, &agent)?;
     let audience = choose_audience(&workflow, ask.audience)?;
     let instance = workflow
-        .instantiate(&Value::Object(ask.parameters))
+        .instantiate(&parameters)
         .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
 
     let held = narrow_to(instance.authority, ask.scope)?;
@@ -91,10 +95,10 @@ async fn try_open(
     claims.hop.policy = Some(set.hash().to_owned());
 
     let facts = start_facts(facts::subject(&subject), &agent, &task, &claims, now);
-    let permit = decide(&set, None, &Act::StartTask, &facts, attempt.id, now, claims).map_err(denied)?;
-    let placement = Placement {
-        kind: TokenKind::Root, hop: None, parent: None, status_idx, grant_hash: None,
-    };
+    let permit =
+        decide(&set, None, &Act::StartTask, &facts, attempt.id, now, claims).map_err(denied)?;
+    let placement =
+        Placement { kind: TokenKind::Root, hop: None, parent: None, status_idx, grant_hash: None };
     record_and_sign(authority, "start_task", permit, placement, |token| Effect::OpenTask {
         task: Box::new(TaskRecord { root_jti: token.jti, ..task }),
         token,
@@ -125,7 +129,8 @@ pub(crate) fn live_workflow(authority: &Authority, id: &str) -> Result<WorkflowE
 fn require_entry(workflow: &WorkflowEntry, agent: &AgentEntry) -> Result<(), Stop> {
     let document = workflow.document();
     if !document.entry.contains(&agent.document.id) {
-        let detail = format!("{} may not start {}; it is not in `entry`", agent.document.id, document.id);
+        let detail =
+            format!("{} may not start {}; it is not in `entry`", agent.document.id, document.id);
         return Err(Stop::new(Outcome::EdgeForbidden, detail));
     }
     if agent.document.tenant != document.tenant || agent.document.env != document.env {
@@ -138,7 +143,9 @@ fn require_entry(workflow: &WorkflowEntry, agent: &AgentEntry) -> Result<(), Sto
 fn choose_audience(workflow: &WorkflowEntry, asked: Option<&str>) -> Result<String, Stop> {
     let allowed = &workflow.document().audiences;
     match (asked, allowed.as_slice()) {
-        (Some(asked), _) if allowed.iter().any(|audience| audience == asked) => Ok(asked.to_owned()),
+        (Some(asked), _) if allowed.iter().any(|audience| audience == asked) => {
+            Ok(asked.to_owned())
+        }
         (None, [only]) => Ok(only.clone()),
         (Some(_), _) => {
             let detail = "the audience is not one that the workflow allows; see its `audiences`";

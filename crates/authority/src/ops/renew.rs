@@ -141,12 +141,16 @@ async fn decide_again(
             .map_err(denied);
     };
     let Some(record) = authority.store.token(parent).await? else {
-        return Err(Stop::new(Outcome::ProvenanceMissing, "the delegator's token has no record here"));
+        return Err(Stop::new(
+            Outcome::ProvenanceMissing,
+            "the delegator's token has no record here",
+        ));
     };
     let parent = authority.held(record)?;
     let delegator = live_delegator(authority, &parent)?;
     // The hop that is renewed is among those settled: it does not count against itself.
     let fanout = authority.store.fanout(parent.record.jti).await?.saturating_sub(1);
     let facts = delegate_facts(&parent, &delegator, agent, task, &claims, fanout, now);
-    decide(&set, Some(&parent.chain), &Act::Delegate, &facts, attempt.id, now, claims).map_err(denied)
+    decide(&set, Some(&parent.chain), &Act::Delegate, &facts, attempt.id, now, claims)
+        .map_err(denied)
 }

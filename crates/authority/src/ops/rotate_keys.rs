@@ -58,9 +58,10 @@ async fn try_rotate(authority: &Authority, by: &str) -> Result<RotateKeyResponse
 /// record was lost with the process.
 pub(crate) async fn record_current(authority: &Authority) -> Result<(), Fault> {
     let recorded = authority.store.issuer_keys().await?;
-    let signer = authority.keys.active_token_signer().map_err(|error| {
-        Fault::new(ProblemCode::Internal, error.to_string())
-    })?;
+    let signer = authority
+        .keys
+        .active_token_signer()
+        .map_err(|error| Fault::new(ProblemCode::Internal, error.to_string()))?;
     if recorded.iter().any(|key| key.kid == signer.kid()) {
         return Ok(());
     }

@@ -146,7 +146,8 @@ fn bind(
 ) -> Result<HolderBinding, Stop> {
     let claims = grant.claims();
     if claims.client_id != delegatee.document.id {
-        let detail = format!("the grant is for {}, not for {}", claims.client_id, delegatee.document.id);
+        let detail =
+            format!("the grant is for {}, not for {}", claims.client_id, delegatee.document.id);
         return Err(Stop::new(Outcome::HolderBindingFailed, detail));
     }
     let proven = key.binding;

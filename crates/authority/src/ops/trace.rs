@@ -145,8 +145,10 @@ impl Tree {
                 ledger_index: Some(decision.ledger_index),
             },
             None => {
-                self.gaps.push(format!("the decision {} behind token {} is not in the record",
-                    token.decision, token.jti));
+                self.gaps.push(format!(
+                    "the decision {} behind token {} is not in the record",
+                    token.decision, token.jti
+                ));
                 TraceDecisionRef {
                     id: token.decision,
                     policy_hash: String::new(),
@@ -167,9 +169,8 @@ fn decision(row: &ReceiptRow, payload: &Value) -> Option<TraceDecision> {
         .and_then(|facts| facts.get("arguments"))
         .or_else(|| inputs?.get("arguments"))
         .filter(|arguments| arguments.as_object().is_some_and(|members| !members.is_empty()));
-    let scope = inputs
-        .and_then(|inputs| inputs.get("act")?.get("scope"))
-        .or_else(|| inputs?.get("scope"));
+    let scope =
+        inputs.and_then(|inputs| inputs.get("act")?.get("scope")).or_else(|| inputs?.get("scope"));
     let determining = decision.get("determining").and_then(Value::as_array);
     Some(TraceDecision {
         time: Timestamp::from(UnixMillis(decision.get("time")?.as_u64()?)),

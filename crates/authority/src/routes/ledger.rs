@@ -119,7 +119,9 @@ pub(super) async fn openings(
             None => Opening::Erased,
         };
         let line = ReceiptLine { index: row.index.0, opening }.to_line();
-        lines.push(line.map_err(|_| Stop::new(ProblemCode::Internal, "a stored receipt is not JSON"))?);
+        lines.push(
+            line.map_err(|_| Stop::new(ProblemCode::Internal, "a stored receipt is not JSON"))?,
+        );
     }
     Ok(Json(ReceiptLines { lines }))
 }

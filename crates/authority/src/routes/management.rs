@@ -33,11 +33,13 @@ async fn ready(State(authority): State<Arc<Authority>>) -> Response {
         problems.push(json!({"check": "store", "detail": error.to_string()}));
     }
     if !authority.clock.is_sound() {
-        let detail = format!("the clock is {} ms behind what it has seen", authority.clock.lag_ms());
+        let detail =
+            format!("the clock is {} ms behind what it has seen", authority.clock.lag_ms());
         problems.push(json!({"check": "clock", "detail": detail}));
     }
     if authority.policy.current().policies().count() == 0 {
-        problems.push(json!({"check": "policy", "detail": "the policy set is empty: all is denied"}));
+        problems
+            .push(json!({"check": "policy", "detail": "the policy set is empty: all is denied"}));
     }
     let ready = problems.is_empty();
     authority.metrics.set_ready(ready);

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bailiwick_api::{
-    DETAIL_TYPE_TASK, GRANT_TYPE_TOKEN_EXCHANGE, IntrospectionResponse, OAuthError, RevocationRequest,
-    RevocationTarget, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_GRANT, TOKEN_TYPE_ID_TOKEN,
-    TOKEN_TYPE_JWT, TaskDetail, TokenParameter, TokenRequest, TokenResponse,
+    DETAIL_TYPE_TASK, GRANT_TYPE_TOKEN_EXCHANGE, IntrospectionResponse, OAuthError,
+    RevocationRequest, RevocationTarget, TOKEN_TYPE_ACCESS_TOKEN, TOKEN_TYPE_GRANT,
+    TOKEN_TYPE_ID_TOKEN, TOKEN_TYPE_JWT, TaskDetail, TokenParameter, TokenRequest, TokenResponse,
 };
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::token::HolderBinding;

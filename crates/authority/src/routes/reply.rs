@@ -102,7 +102,8 @@ fn challenge(
         let value = HeaderValue::from_static("DPoP algs=\"EdDSA ES256\", Bearer");
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
-    let again = matches!(code, ProblemCode::RateLimited) || status == StatusCode::SERVICE_UNAVAILABLE;
+    let again =
+        matches!(code, ProblemCode::RateLimited) || status == StatusCode::SERVICE_UNAVAILABLE;
     if again {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -29,7 +29,8 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let Ok(_slot) = authority.in_flight.try_acquire() else {
-        let fault = Fault::new(ProblemCode::RateLimited, "the Authority is at its limit of requests");
+        let fault =
+            Fault::new(ProblemCode::RateLimited, "the Authority is at its limit of requests");
         let mut response = ProblemReply(fault).into_response();
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return response;

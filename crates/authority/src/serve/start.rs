@@ -24,9 +24,7 @@ use crate::ops::{policies, rotate_keys};
 use crate::private_files;
 use crate::registry::Registry;
 use crate::revoked::RevokedSet;
-use crate::store::{
-    OpenError, PageRequest, SqliteOptions, SqliteStore, StoreError, StoreHandle,
-};
+use crate::store::{OpenError, PageRequest, SqliteOptions, SqliteStore, StoreError, StoreHandle};
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
@@ -207,7 +205,8 @@ async fn policy_in_force(
 }
 
 fn read_policies(paths: &[PathBuf]) -> Result<Vec<PolicySource>, StartError> {
-    let unreadable = |path: &Path, source| StartError::File { path: path.display().to_string(), source };
+    let unreadable =
+        |path: &Path, source| StartError::File { path: path.display().to_string(), source };
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {

@@ -151,10 +151,9 @@ fn server_config(
         std::fs::read(path)
             .map_err(|source| StartError::File { path: path.display().to_string(), source })
     };
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&read(&config.cert)?)
-            .collect::<Result<_, _>>()
-            .map_err(|error| bad(format!("{}: {error:?}", config.cert.display())))?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(&config.cert)?)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(format!("{}: {error:?}", config.cert.display())))?;
     let key = PrivateKeyDer::from_pem_slice(&read(&config.key)?)
         .map_err(|_| bad(format!("{} holds no private key in PEM", config.key.display())))?;
     let mut bundles = TrustBundles::default();
@@ -163,7 +162,9 @@ fn server_config(
             .name
             .parse()
             .map_err(|_| bad(format!("{} is not a trust domain", domain.name)))?;
-        bundles.insert_pem(&name, &read(&domain.bundle)?).map_err(|error| bad(error.to_string()))?;
+        bundles
+            .insert_pem(&name, &read(&domain.bundle)?)
+            .map_err(|error| bad(error.to_string()))?;
     }
     let verifier = Arc::new(SpiffeClientVerifier::new(bundles, false));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

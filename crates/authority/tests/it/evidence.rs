@@ -63,7 +63,10 @@ async fn one_receipt_is_proven_to_a_third_party_with_nothing_but_the_key() {
     let mut altered: Value = serde_json::from_slice(&bundle).unwrap();
     altered["payload"]["task"] = json!("01890000-0000-7000-8000-000000000000");
     let altered = serde_json::to_vec(&altered).unwrap();
-    assert!(verify_proof_bundle(&altered, &key).is_err(), "an edited payload does not open the leaf");
+    assert!(
+        verify_proof_bundle(&altered, &key).is_err(),
+        "an edited payload does not open the leaf"
+    );
 }
 
 #[tokio::test]

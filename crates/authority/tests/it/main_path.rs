@@ -44,7 +44,12 @@ async fn a_task_is_opened_handed_on_used_and_completed() {
     let answer = world.evaluate(&payer, &hop, "banking.send_money", again).await;
     assert_eq!(answer["decision"], false);
     assert_eq!(answer["context"]["code"], "task_closed", "{answer}");
-    let (status, answer) = world.settle(&Agent::reader(), &orchestrator.grant(&root, &Agent::reader(), &reading(&root), |_| {})).await;
+    let (status, answer) = world
+        .settle(
+            &Agent::reader(),
+            &orchestrator.grant(&root, &Agent::reader(), &reading(&root), |_| {}),
+        )
+        .await;
     assert_eq!((status, answer["code"].as_str()), (400, Some("task_closed")), "{answer}");
 }
 
@@ -58,7 +63,12 @@ async fn siblings_never_jointly_overspend_a_subtree_budget() {
     // 100 may be spent in all; each call spends 15, from two hops at once.
     let calls = (0..20).map(|n| {
         let held = if n % 2 == 0 { &one } else { &two };
-        let body = evaluation(&payer, held, "banking.send_money", json!({"recipient": IBAN, "amount": 15}));
+        let body = evaluation(
+            &payer,
+            held,
+            "banking.send_money",
+            json!({"recipient": IBAN, "amount": 15}),
+        );
         async { world.evaluate_body(&{ body }).await.json::<Value>().await.unwrap() }
     });
     let mut allowed = 0;
@@ -99,7 +109,10 @@ async fn a_renewed_token_is_the_same_hop_and_refills_nothing() {
     let root = world.open(&orchestrator).await;
     let hop = world.hop(&orchestrator, &root, &payer, &paying(&root)).await;
     let spend = json!({"recipient": IBAN, "amount": 90});
-    assert_eq!(world.evaluate(&payer, &hop, "banking.send_money", spend.clone()).await["decision"], true);
+    assert_eq!(
+        world.evaluate(&payer, &hop, "banking.send_money", spend.clone()).await["decision"],
+        true
+    );
     let (status, answer) = world.renew(&payer, &hop).await;
     assert_eq!(status, 200, "{answer}");
     let renewed = Held::from(answer);
@@ -128,7 +141,8 @@ async fn revoking_a_hop_kills_what_is_below_it_and_nothing_else() {
     let answer = world.evaluate(&payer, &paid, "banking.send_money", spend.clone()).await;
     assert_eq!(answer["decision"], true, "a preview kills nothing: {answer}");
     let target = json!({"target": {"jti": paid.jti()}, "reason": "drill"});
-    let done: Value = world.post_as_operator("/v1/revocations", &target).await.json().await.unwrap();
+    let done: Value =
+        world.post_as_operator("/v1/revocations", &target).await.json().await.unwrap();
     assert_eq!(done["tokens"], json!([paid.jti()]), "{done}");
     let answer = world.evaluate(&payer, &paid, "banking.send_money", spend).await;
     assert_eq!(answer["context"]["code"], "revoked", "{answer}");
@@ -145,7 +159,8 @@ async fn a_quarantined_agent_stops_at_once_and_returns_empty_handed() {
     let (orchestrator, payer) = (Agent::orchestrator(), Agent::payer());
     let root = world.open(&orchestrator).await;
     let hop = world.hop(&orchestrator, &root, &payer, &paying(&root)).await;
-    let path = format!("/v1/agents/{}/quarantine", payer.id.replace(':', "%3A").replace('/', "%2F"));
+    let path =
+        format!("/v1/agents/{}/quarantine", payer.id.replace(':', "%3A").replace('/', "%2F"));
     let stopped = world.post_as_operator(&path, &json!({"reason": "odd"})).await;
     assert_eq!(stopped.status(), 200, "{}", stopped.text().await.unwrap());
     let spend = json!({"recipient": IBAN, "amount": 1});

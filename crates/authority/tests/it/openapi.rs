@@ -84,7 +84,8 @@ fn the_reference_is_what_the_code_says() {
 }
 
 fn compare(name: &str, made: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
     if std::env::var_os("BAILIWICK_BLESS").is_some() {
         std::fs::write(&path, made).unwrap();
     }
@@ -102,21 +103,34 @@ fn page(document: &Value) -> String {
          or a client\ncertificate, holders of a hop token with `Authorization: DPoP <token>` and a \
          `DPoP` proof.\n",
     );
-    let mut tags: Vec<&str> =
-        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let mut tags: Vec<&str> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["name"].as_str().unwrap())
+        .collect();
     tags.dedup();
     for tag in tags {
-        page.push_str(&format!("\n## {tag}\n\n| operation | what | answers |\n| --- | --- | --- |\n"));
+        page.push_str(&format!(
+            "\n## {tag}\n\n| operation | what | answers |\n| --- | --- | --- |\n"
+        ));
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 if operation["tags"] != json!([tag]) {
                     continue;
                 }
-                let answers: Vec<&str> =
-                    operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+                let answers: Vec<&str> = operation["responses"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(String::as_str)
+                    .collect();
                 let what = operation["summary"].as_str().unwrap_or_default();
                 let method = method.to_uppercase();
-                page.push_str(&format!("| `{method} {path}` | {what} | {} |\n", answers.join(", ")));
+                page.push_str(&format!(
+                    "| `{method} {path}` | {what} | {} |\n",
+                    answers.join(", ")
+                ));
             }
         }
     }

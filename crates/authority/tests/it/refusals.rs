@@ -38,16 +38,22 @@ async fn spoilt_grants_are_refused_and_the_whole_one_settles() {
     let cases: Vec<(&str, Spoil)> = vec![
         ("not_narrower", wider(|detail| detail["scopes"] = json!(["banking.*"]))),
         ("not_narrower", wider(|detail| detail["constraints"] = json!([]))),
-        ("principal_altered", Box::new(|claims| claims.sub = "user:mallory@dev.example".parse().unwrap())),
+        (
+            "principal_altered",
+            Box::new(|claims| claims.sub = "user:mallory@dev.example".parse().unwrap()),
+        ),
         ("tenant_mismatch", Box::new(|claims| claims.hop.tenant = "other".parse().unwrap())),
         ("audience_mismatch", Box::new(|claims| claims.aud = "https://elsewhere.example".into())),
         ("depth_invalid", Box::new(|claims| claims.del_depth = 2)),
         ("not_narrower", Box::new(|claims| claims.del_max_depth += 1)),
         ("expired", Box::new(|claims| claims.exp += 1)),
-        ("expired", Box::new(|claims| {
-            claims.iat -= 100;
-            claims.exp = claims.iat + 1;
-        })),
+        (
+            "expired",
+            Box::new(|claims| {
+                claims.iat -= 100;
+                claims.exp = claims.iat + 1;
+            }),
+        ),
     ];
     for (code, spoil) in cases {
         refused(&world, &payer, &orchestrator.grant(&root, &payer, &detail, spoil), code).await;
@@ -109,14 +115,19 @@ async fn a_signed_grant_that_is_wider_shows_in_the_trace_and_a_forged_one_does_n
     let root = world.open(&orchestrator).await;
     let mut wider = paying(&root);
     wider["constraints"] = json!([]);
-    refused(&world, &payer, &orchestrator.grant(&root, &payer, &wider, |_| {}), "not_narrower").await;
+    refused(&world, &payer, &orchestrator.grant(&root, &payer, &wider, |_| {}), "not_narrower")
+        .await;
     let thief = Agent::new(orchestrator.id);
     let forged = thief.grant(&root, &payer, &paying(&root), |_| {});
     refused(&world, &payer, &forged, "holder_binding_failed").await;
     let path = format!("/v1/trace/{}", root.task());
     let tree: Value = world.get_as_operator(&path).await.json().await.unwrap();
-    let codes: Vec<&str> =
-        tree["decisions"].as_array().unwrap().iter().filter_map(|one| one["code"].as_str()).collect();
+    let codes: Vec<&str> = tree["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["code"].as_str())
+        .collect();
     assert_eq!(codes, ["not_narrower"], "{tree}");
 }
 
@@ -160,7 +171,10 @@ async fn proofs_of_possession() {
     let cases = [
         (None, "holder_binding_failed"),
         (Some(payer.proof("GET", &url, None)), "holder_binding_failed"),
-        (Some(payer.proof("POST", "http://127.0.0.1:1/oauth/token", None)), "holder_binding_failed"),
+        (
+            Some(payer.proof("POST", "http://127.0.0.1:1/oauth/token", None)),
+            "holder_binding_failed",
+        ),
         (Some(payer.proof_at("POST", &url, None, stale, &[])), "expired"),
         (Some("a.b.c".to_owned()), "malformed"),
     ];
@@ -206,9 +220,8 @@ async fn evaluations_that_are_refused() {
     let (orchestrator, payer, reader) = (Agent::orchestrator(), Agent::payer(), Agent::reader());
     let root = world.open(&orchestrator).await;
     let hop = world.hop(&orchestrator, &root, &payer, &paying(&root)).await;
-    let good = || {
-        evaluation(&payer, &hop, "banking.send_money", json!({"recipient": IBAN, "amount": 1}))
-    };
+    let good =
+        || evaluation(&payer, &hop, "banking.send_money", json!({"recipient": IBAN, "amount": 1}));
     let other = world.hop(&orchestrator, &root, &reader, &reading(&root)).await;
     let properties = |body: &mut Value, key: &str, value: Value| {
         body["subject"]["properties"][key] = value;
@@ -223,14 +236,31 @@ async fn evaluations_that_are_refused() {
     add(&|body| properties(body, "proof", Value::Null), "holder_binding_failed");
     add(&|body| properties(body, "token", other.token.clone().into()), "holder_binding_failed");
     add(&|body| body["subject"]["id"] = json!(reader.id), "principal_altered");
-    add(&|body| body["context"]["audience"] = json!("https://elsewhere.example"), "audience_mismatch");
+    add(
+        &|body| body["context"]["audience"] = json!("https://elsewhere.example"),
+        "audience_mismatch",
+    );
     add(&|body| body["action"]["name"] = json!("banking.*.x"), "malformed");
     add(&|body| body["action"]["name"] = json!("banking.close_account"), "scope_not_granted");
     add(&|body| body["context"]["arguments"]["amount"] = json!(101), "ceiling_exceeded");
     add(&|body| body["context"]["arguments"]["amount"] = json!(-5), "budget_exhausted");
     add(&|body| body["context"]["arguments"]["amount"] = json!("1"), "ceiling_exceeded");
+    add(
+        &|body| body["context"]["arguments"]["note"] = json!(9_007_199_254_740_993_i64),
+        "malformed",
+    );
+    add(
+        &|body| {
+            let deep = (0..45).fold(json!(1), |inner, _| json!([inner]));
+            body["context"]["arguments"]["note"] = deep;
+        },
+        "malformed",
+    );
     add(&|body| body["resource"]["properties"]["sensitivity"] = json!("secret"), "malformed");
-    add(&|body| body["resource"]["properties"]["sensitivity"] = json!("restricted"), "policy_denied");
+    add(
+        &|body| body["resource"]["properties"]["sensitivity"] = json!("restricted"),
+        "policy_denied",
+    );
     for (body, code) in cases {
         let response = world.evaluate_body(&body).await;
         let answer: Value = response.json().await.unwrap();
@@ -254,7 +284,8 @@ async fn only_an_enforcement_point_asks_and_only_an_admin_applies() {
     let (orchestrator, payer) = (Agent::orchestrator(), Agent::payer());
     let root = world.open(&orchestrator).await;
     let hop = world.hop(&orchestrator, &root, &payer, &paying(&root)).await;
-    let body = evaluation(&payer, &hop, "banking.send_money", json!({"recipient": IBAN, "amount": 1}));
+    let body =
+        evaluation(&payer, &hop, "banking.send_money", json!({"recipient": IBAN, "amount": 1}));
     let svid = world.svid(payer.id).await;
     let url = format!("{}/access/v1/evaluation", world.url);
     let refused = world.http.post(&url).bearer_auth(svid).json(&body).send().await.unwrap();

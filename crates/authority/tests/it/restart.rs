@@ -13,7 +13,8 @@ async fn a_restart_forgets_no_task_no_revocation_and_no_proof() {
     let dead = world.hop(&orchestrator, &root, &payer, &paying(&root)).await;
     let target = json!({"target": {"jti": dead.jti()}, "reason": "drill"});
     assert_eq!(world.post_as_operator("/v1/revocations", &target).await.status(), 200);
-    let used = evaluation(&payer, &hop, "banking.send_money", json!({"recipient": IBAN, "amount": 60}));
+    let used =
+        evaluation(&payer, &hop, "banking.send_money", json!({"recipient": IBAN, "amount": 60}));
     let answer: Value = world.evaluate_body(&used).await.json().await.unwrap();
     assert_eq!(answer["decision"], true, "{answer}");
     let address = world.url.strip_prefix("http://").unwrap().to_owned();

@@ -192,12 +192,15 @@ impl World {
     }
 
     pub async fn settle_with(&self, grant: &str, svid: &str, proof: Option<&str>) -> (u16, Value) {
-        self.exchange(proof, &[
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", grant),
-            ("subject_token_type", "urn:bailiwick:token-type:grant"),
-            ("actor_token", svid),
-        ])
+        self.exchange(
+            proof,
+            &[
+                ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("subject_token", grant),
+                ("subject_token_type", "urn:bailiwick:token-type:grant"),
+                ("actor_token", svid),
+            ],
+        )
         .await
     }
 
@@ -211,11 +214,14 @@ impl World {
 
     pub async fn renew(&self, agent: &Agent, held: &Held) -> (u16, Value) {
         let url = format!("{}/oauth/token", self.url);
-        self.exchange(Some(&agent.proof("POST", &url, Some(&held.token))), &[
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", &held.token),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ])
+        self.exchange(
+            Some(&agent.proof("POST", &url, Some(&held.token))),
+            &[
+                ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("subject_token", &held.token),
+                ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            ],
+        )
         .await
     }
 
