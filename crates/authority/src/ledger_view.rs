@@ -1,9 +1,11 @@
 //! The ledger as it is published: signed checkpoints, tiles, entry bundles and proofs, derived
 //! lazily from the leaves that the store has made durable.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bailiwick_ledger::file::{Disk, KeptCheckpoint};
 use bailiwick_ledger::prove::{MakeProofError, prove};
 use bailiwick_ledger::{
     Checkpoint, EntryReader, Frontier, Hash, HashReader, LeafIndex, Opening, ReadError,
@@ -30,6 +32,12 @@ pub(crate) enum LedgerError {
     /// The checkpoint could not be signed.
     #[error("the checkpoint could not be signed: {0}")]
     Sign(String),
+    /// The store does not hold what was signed before.
+    #[error(
+        "nothing is signed, as the ledger is not the one that was signed before: {0}. Restore the \
+         data directory, `issuer` and `ledger.origin` that belong together"
+    )]
+    History(String),
 }
 
 /// A signed checkpoint.
@@ -46,6 +54,7 @@ pub(crate) struct LedgerView {
     key: VerifierKey,
     grown: Arc<Mutex<Grown>>,
     latest: ArcSwap<SignedCheckpoint>,
+    kept: Arc<KeptCheckpoint<Disk>>,
     advancing: tokio::sync::Mutex<()>,
 }
 
@@ -62,6 +71,7 @@ impl LedgerView {
         store: StoreHandle,
         origin: &str,
         signer: LedgerSigner,
+        data_dir: &Path,
     ) -> Result<Self, LedgerError> {
         let raw: [u8; 32] = signer
             .verifying_key()
@@ -76,6 +86,7 @@ impl LedgerView {
             key,
             grown: Arc::default(),
             latest: ArcSwap::from_pointee(SignedCheckpoint { size: 0, text: String::new() }),
+            kept: Arc::new(KeptCheckpoint::new(Disk::new(data_dir.join("ledger")))),
             advancing: tokio::sync::Mutex::new(()),
         })
     }
@@ -98,6 +109,7 @@ impl LedgerView {
         if at == target && !self.latest.load().text.is_empty() {
             return Ok(self.latest());
         }
+        let first = self.latest.load().text.is_empty();
         while at < target {
             let end = target.min(at.saturating_add(CHUNK_LEAVES));
             let hashes = self.store.leaf_hashes(at..end).await?;
@@ -107,6 +119,9 @@ impl LedgerView {
             let mut grown = self.grown.lock();
             hashes.into_iter().for_each(|hash| grown.append(hash));
             at = end;
+        }
+        if first {
+            self.check_history(target).await?;
         }
         let checkpoint = Checkpoint::of(self.key.name(), &self.grown.lock().frontier)
             .map_err(|error| LedgerError::Sign(error.to_string()))?;
@@ -122,8 +137,23 @@ impl LedgerView {
             .attach(&self.key, &signature)
             .map_err(|error| LedgerError::Sign(error.to_string()))?;
         let signed = Arc::new(SignedCheckpoint { size: checkpoint.size(), text });
+        let (kept, keeping) = (self.kept.clone(), signed.clone());
+        let keep =
+            move || kept.keep(&keeping.text).map_err(|error| LedgerError::Sign(error.to_string()));
+        // INVARIANT: what is published can be recognised after a restart.
+        blocking(keep).await?;
         self.latest.store(signed.clone());
         Ok(signed)
+    }
+
+    /// Refuses a store that was edited or put back from a backup since the last checkpoint.
+    async fn check_history(&self, size: u64) -> Result<(), LedgerError> {
+        let (kept, key, reader) = (self.kept.clone(), self.key.clone(), self.reader());
+        let check = move || match kept.check(&key, size, &reader) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(LedgerError::History(error.to_string())),
+        };
+        blocking(check).await
     }
 
     /// The bytes of a tile or entry bundle, if the latest checkpoint's tree has it.

@@ -126,7 +126,12 @@ pub(super) async fn start(mut config: Config) -> Result<(Authority, Option<Strin
     let issuers = Issuers::new(issuers, KeyClient::new(&KeyClientOptions::default())?)?;
     let (set, sources) = policy_in_force(&config, &store).await?;
     let registry = restore_registry(&store).await?;
-    let ledger = LedgerView::new(store.clone(), &config.ledger.origin, keys.ledger_signer()?)?;
+    let ledger = LedgerView::new(
+        store.clone(),
+        &config.ledger.origin,
+        keys.ledger_signer()?,
+        &config.data_dir,
+    )?;
     write_verifier_key(&config.data_dir, &ledger)?;
     let banner = domain.as_ref().map(|domain| domain.banner());
     let mut nonce_key = [0; 32];

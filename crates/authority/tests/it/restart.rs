@@ -51,3 +51,42 @@ async fn ready_says_so_and_names_what_is_wrong() {
     let metrics = world.http.get(format!("{}/metrics", world.management)).send().await.unwrap();
     assert!(metrics.text().await.unwrap().contains("bailiwick_ledger_entries"));
 }
+
+#[tokio::test]
+async fn a_store_put_back_from_a_backup_is_not_signed_a_second_time() {
+    let world = World::start().await;
+    let address = world.url.strip_prefix("http://").unwrap().to_owned();
+    let named = |config: &mut bailiwick_authority::config::Config| {
+        config.listen = address.parse().unwrap();
+        config.issuer = format!("http://{address}");
+        config.ledger.origin = format!("{address}/ledger");
+    };
+    let data = world.stop().await;
+    let (store, backup) = (data.path().join("authority/store"), data.path().join("backup"));
+    copy(&store, &backup);
+    // The benign twin: the same directory goes on.
+    let world = World::start_in(data, named).await;
+    world.open(&Agent::orchestrator()).await;
+    let checkpoint = format!("{}/ledger/checkpoint", world.url);
+    assert_eq!(world.http.get(checkpoint).send().await.unwrap().status(), 200);
+    let data = world.stop().await;
+    std::fs::remove_dir_all(&store).unwrap();
+    copy(&backup, &store);
+    let mut config = bailiwick_authority::config::Config::dev(
+        &data.path().join("authority"),
+        address.parse().unwrap(),
+    );
+    named(&mut config);
+    let refused =
+        bailiwick_authority::serve::Server::start(config).await.err().unwrap().to_string();
+    assert!(refused.contains("cut off or put back"), "{refused}");
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
