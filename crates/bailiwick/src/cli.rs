@@ -12,8 +12,10 @@ use url::Url;
 /// decision.
 #[derive(Debug, Parser)]
 #[command(name = "bailiwick", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 a fault here, 2 a fault at the server or on the way, \
-                        3 refused.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a fault here, 2 a fault at the server or on the way, \
+                        3 refused."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -85,10 +85,8 @@ async fn dev_token(server: &Server, user: &str, groups: Vec<String>) -> Result<S
 pub(crate) async fn dev_svid(server: &Server, id: &str) -> Result<String, Fault> {
     refuse_unless_dev(server)?;
     remark(&format!("development server: {id} is whoever you say; nothing was attested"));
-    let request = DevSvidRequest {
-        spiffe_id: id.to_owned(),
-        audience: Some(server.metadata.issuer.clone()),
-    };
+    let request =
+        DevSvidRequest { spiffe_id: id.to_owned(), audience: Some(server.metadata.issuer.clone()) };
     Ok(server.client.dev_svid(&request).await?.token)
 }
 

@@ -130,8 +130,7 @@ fn parse_json(text: &str) -> Parsed {
 }
 
 fn offset_of(text: &str, line: usize, column: usize) -> usize {
-    let before: usize =
-        text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let mut offset = before.saturating_add(column.saturating_sub(1)).min(text.len());
     while !text.is_char_boundary(offset) {
         offset = offset.saturating_sub(1);
@@ -190,7 +189,8 @@ mod tests {
     use super::*;
 
     const TOML: &str = "[[owner]]\nid = \"a\"\n\n[[owner]]\nid = \"b\"\nlist = [1,\n  2]\n";
-    const JSON: &str = "{\n \"owner\": [\n  {\"id\": \"a\"},\n  {\"id\": \"b\",\n   \"list\": [1,\n  2]}\n ]\n}";
+    const JSON: &str =
+        "{\n \"owner\": [\n  {\"id\": \"a\"},\n  {\"id\": \"b\",\n   \"list\": [1,\n  2]}\n ]\n}";
 
     fn line(document: &Document, path: &str) -> String {
         document.fault(&steps(path), "x").to_string()

@@ -176,11 +176,11 @@ impl From<ClientError> for Fault {
     fn from(error: ClientError) -> Self {
         let fault = match &error {
             ClientError::Credential(_) | ClientError::BadBase(_) => Self::local(error.to_string()),
-            ClientError::Transport { url, source } => Self::remote(format!(
-                "{url}: {}",
-                innermost(source)
-            ))
-            .with_help("Is the server running? Its URL comes from --server or BAILIWICK_SERVER."),
+            ClientError::Transport { url, source } => {
+                Self::remote(format!("{url}: {}", innermost(source))).with_help(
+                    "Is the server running? Its URL comes from --server or BAILIWICK_SERVER.",
+                )
+            }
             ClientError::Unexpected { .. } => Self::remote(error.to_string()),
             ClientError::Problem(_) | ClientError::OAuth { .. } => refusal(&error),
         };

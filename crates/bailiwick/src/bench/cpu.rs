@@ -13,9 +13,7 @@ pub(super) fn of_process(pid: u32) -> Option<Duration> {
     let mut fields = after.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some(Duration::from_millis(
-        user.saturating_add(system).saturating_mul(1000 / TICKS_PER_SECOND),
-    ))
+    Some(Duration::from_millis(user.saturating_add(system).saturating_mul(1000 / TICKS_PER_SECOND)))
 }
 
 /// CPU time of the calling thread so far, in nanoseconds.

@@ -22,11 +22,7 @@ pub(super) struct Run {
 }
 
 /// Sends every request once, from `callers` connections; any refusal ends the run.
-pub(super) async fn run(
-    address: &str,
-    requests: Vec<Vec<u8>>,
-    callers: u32,
-) -> Result<Run, Fault> {
+pub(super) async fn run(address: &str, requests: Vec<Vec<u8>>, callers: u32) -> Result<Run, Fault> {
     let (run, _) = exchange(address, requests, callers, false).await?;
     Ok(run)
 }

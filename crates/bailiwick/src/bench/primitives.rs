@@ -35,7 +35,8 @@ pub(super) async fn http_exchange(address: &str, target: &Target) -> Result<Opti
     let requests = vec![request.into_bytes(); EXCHANGES];
     let before = target.cpu().server;
     load::run(address, requests, EXCHANGE_CALLERS).await?;
-    let spent = target.cpu().server.zip(before).and_then(|(after, before)| after.checked_sub(before));
+    let spent =
+        target.cpu().server.zip(before).and_then(|(after, before)| after.checked_sub(before));
     Ok(spent.map(|spent| spent.as_secs_f64() * 1e6 / 10_000.0))
 }
 

@@ -130,9 +130,13 @@ impl Render for Report {
         }
         steps.add_row(["sum".to_owned(), format!("{:.1}", self.primitives.sum_us)]);
         for step in self.primitives.steps.iter().filter(|step| !step.counted) {
-            steps.add_row([format!("(for comparison: {})", step.name), format!("{:.1}", step.cpu_us)]);
+            steps.add_row([
+                format!("(for comparison: {})", step.name),
+                format!("{:.1}", step.cpu_us),
+            ]);
         }
-        let ready = self.ready_ms.map_or(String::new(), |ms| format!(", ready {ms} ms after start"));
+        let ready =
+            self.ready_ms.map_or(String::new(), |ms| format!(", ready {ms} ms after start"));
         format!(
             "settle over loopback HTTP, durable ledger: {} live tasks, {} policies beside the \
              default pack{ready}\n{levels}\n\n{steps}",

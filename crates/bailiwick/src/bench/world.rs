@@ -97,8 +97,7 @@ impl World {
         let keys = issuer_keys(&server.metadata.issuer, &server.client.jwks().await?)?;
         let subject = dev_subject(server, SUBJECT, Vec::new()).await?;
         let actor = dev_svid(server, DELEGATOR).await?;
-        let detail =
-            json!([{ "type": DETAIL_TYPE_TASK, "workflow": WORKFLOW, "parameters": {} }]);
+        let detail = json!([{ "type": DETAIL_TYPE_TASK, "workflow": WORKFLOW, "parameters": {} }]);
         let request = TokenRequest {
             grant_type: GRANT_TYPE_TOKEN_EXCHANGE.to_owned(),
             subject_token: Some(subject),
@@ -230,9 +229,7 @@ fn root(body: &[u8], keys: &IssuerKeys) -> Result<VerifiedChain, Fault> {
 }
 
 fn registry() -> ApplyRequest {
-    let owner = |id: &str| {
-        json!({ "id": id, "name": "Bench", "contact": "bench@dev.example", "status": "active" })
-    };
+    let owner = |id: &str| json!({ "id": id, "name": "Bench", "contact": "bench@dev.example", "status": "active" });
     let agent = |id: &str| {
         json!({
             "id": id, "name": "Bench", "owner": "team:bench", "env": "dev", "tenant": "bench",

@@ -43,10 +43,12 @@ pub(crate) async fn run(args: ApplyArgs, context: &Context) -> Result<(), Fault>
 /// What can be known to be wrong without asking the server.
 fn faults_of(document: &Document) -> Vec<Fault> {
     match RegistryDocuments::from_json(&document.value) {
-        Ok(documents) if documents.is_empty() => vec![document.fault(
-            &[],
-            "there is nothing in it: expected [[owner]], [[agent]] or [[workflow]]",
-        )],
+        Ok(documents) if documents.is_empty() => {
+            vec![document.fault(
+                &[],
+                "there is nothing in it: expected [[owner]], [[agent]] or [[workflow]]",
+            )]
+        }
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(|error| fault_at(document, error)).collect(),
     }
@@ -73,9 +75,9 @@ fn document_steps(value: &Value, kind: &str, id: &str) -> Option<Vec<Step>> {
     let list = value.get(kind)?.as_array()?;
     let index = match id.strip_prefix('#').and_then(|position| position.parse::<usize>().ok()) {
         Some(position) => position.checked_sub(1)?,
-        None => list
-            .iter()
-            .position(|entry| entry.get("id").and_then(Value::as_str) == Some(id))?,
+        None => {
+            list.iter().position(|entry| entry.get("id").and_then(Value::as_str) == Some(id))?
+        }
     };
     Some(vec![Step::Key(kind.to_owned()), Step::Index(index)])
 }
@@ -84,7 +86,9 @@ fn report(mut faults: Vec<Fault>) -> Result<(), Fault> {
     match faults.len() {
         0 => Ok(()),
         1 => Err(faults.remove(0)),
-        count => Err(Fault::local(format!("{count} faults; nothing was sent")).with_related(faults)),
+        count => {
+            Err(Fault::local(format!("{count} faults; nothing was sent")).with_related(faults))
+        }
     }
 }
 
@@ -102,7 +106,8 @@ fn combine(documents: &[Document]) -> Result<ApplyRequest, Fault> {
             for (index, entry) in entries.into_iter().flatten().enumerate() {
                 let id = entry.get("id").and_then(Value::as_str).unwrap_or_default();
                 if let Some(other) = seen.insert((kind, id), &document.name) {
-                    let place = [Step::Key(kind.into()), Step::Index(index), Step::Key("id".into())];
+                    let place =
+                        [Step::Key(kind.into()), Step::Index(index), Step::Key("id".into())];
                     return Err(document.fault(&place, format!("{kind} {id} is also in {other}")));
                 }
                 list.push(entry.clone());

@@ -147,7 +147,11 @@ impl Render for AllTested {
     fn text(&self) -> String {
         let mut text = format!("set {}\n", self.policies);
         for tested in &self.fixtures {
-            text.push_str(&format!("\n{}\n{}\n", tested.file, printable(&tested.report.to_string())));
+            text.push_str(&format!(
+                "\n{}\n{}\n",
+                tested.file,
+                printable(&tested.report.to_string())
+            ));
         }
         text
     }

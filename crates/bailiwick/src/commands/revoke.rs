@@ -43,8 +43,7 @@ pub(crate) struct RevokeArgs {
 pub(crate) async fn run(args: RevokeArgs, context: &Context) -> Result<(), Fault> {
     let target = target(&args)?;
     let client = context.operator().await?;
-    let mut request =
-        RevocationRequest { target, reason: args.reason.clone(), dry_run: !args.yes };
+    let mut request = RevocationRequest { target, reason: args.reason.clone(), dry_run: !args.yes };
     if !args.yes {
         let preview = client.revoke(&request).await?;
         if args.dry_run {

@@ -79,7 +79,9 @@ fn dev(args: &ServeArgs) -> Result<Config, Fault> {
     };
     if !listen.ip().is_loopback() {
         return Err(Fault::local(format!("--dev listens on loopback only, not on {listen}"))
-            .with_help("Its identities are whoever asks. Use a configuration file for anything else."));
+            .with_help(
+                "Its identities are whoever asks. Use a configuration file for anything else.",
+            ));
     }
     let data = args.data.clone().unwrap_or_else(|| PathBuf::from(DEV_DATA_DIR));
     Ok(Config::dev(&data, listen))
@@ -112,8 +114,7 @@ fn refused(error: &ConfigError) -> Fault {
 fn log(config: &LogConfig) -> Result<(), Fault> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|error| Fault::local(format!("log.level: {error}")))?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match config.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -178,15 +178,15 @@ async fn verify(args: VerifyArgs, context: &Context) -> Result<(), Fault> {
 }
 
 fn check(text: &str, keys: &IssuerKeys, args: &VerifyArgs) -> Result<VerifiedChain, Fault> {
-    let options =
-        VerifyOptions { audience: args.audience.as_deref(), full_chain: args.full_chain };
+    let options = VerifyOptions { audience: args.audience.as_deref(), full_chain: args.full_chain };
     let now = clock::now();
     let verified = match text.rsplit_once('~') {
         Some((ancestors, leaf)) => UnverifiedToken::parse(leaf)
             .and_then(|leaf| UnverifiedChain::parse(ancestors, &leaf))
             .and_then(|chain| verify_chain(&chain, keys, &options, now)),
-        None => UnverifiedToken::parse(text)
-            .and_then(|token| verify_leaf(&token, keys, &options, now)),
+        None => {
+            UnverifiedToken::parse(text).and_then(|token| verify_leaf(&token, keys, &options, now))
+        }
     };
     verified.map_err(|error| Fault::denied(error.code().code(), error.to_string()))
 }
@@ -250,6 +250,7 @@ pub(crate) fn issuer_keys(issuer: &str, jwks: &JwkSet) -> Result<IssuerKeys, Fau
 }
 
 fn read_jwks(path: &Path) -> Result<JwkSet, Fault> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|error| Fault::local(printable(&format!("{}: not a JWKS: {error}", path.display()))))
+    serde_json::from_str(&read_text(path)?).map_err(|error| {
+        Fault::local(printable(&format!("{}: not a JWKS: {error}", path.display())))
+    })
 }

@@ -123,7 +123,8 @@ impl Render for EntryDetail {
         ]);
         let document = toml::to_string_pretty(&entry.document)
             .unwrap_or_else(|_| format!("{:#}", entry.document));
-        let document: String = document.lines().map(|line| format!("{}\n", printable(line))).collect();
+        let document: String =
+            document.lines().map(|line| format!("{}\n", printable(line))).collect();
         format!("{head}\n{document}")
     }
 }

@@ -43,11 +43,8 @@ fn a_key_is_made_once_for_its_owner_only() {
 fn a_narrower_grant_is_signed_and_says_what_it_hands_on() {
     let bench = delegator();
     let constraint = r#"{"key":"rows","max":500}"#;
-    let made = create(
-        &bench,
-        &["--scope", "crm.read", "--constraint", constraint, "--ttl", "600"],
-    )
-    .exits(0);
+    let made = create(&bench, &["--scope", "crm.read", "--constraint", constraint, "--ttl", "600"])
+        .exits(0);
     assert!(!made.out.contains("eyJ"), "the grant itself is not printed");
     let made = made.json();
     assert_eq!(made["authority"]["scopes"], serde_json::json!(["crm.read"]));

@@ -112,7 +112,8 @@ fn a_log_that_was_cut_off_does_not_match_a_trusted_checkpoint() {
     let entries: Vec<Vec<u8>> = (0..5).map(|n| format!("{{\"n\":{n}}}").into_bytes()).collect();
     file.append(&entries, |body| key.sign(body.as_bytes()).unwrap().try_into().ok()).unwrap();
     std::fs::write(short.join("receipts.jsonl"), "").unwrap();
-    let args = ["ledger", "verify", "short", "--vkey-file", "vkey", "--trusted-checkpoint", "trusted"];
+    let args =
+        ["ledger", "verify", "short", "--vkey-file", "vkey", "--trusted-checkpoint", "trusted"];
     bench.run(&args).exits(3).complains("cut_off");
 }
 

@@ -14,6 +14,7 @@ mod grant;
 mod ledger;
 mod policy;
 mod run;
+mod served;
 mod token;
 mod tokens;
 mod usage;

@@ -33,7 +33,10 @@ fn verify_believes_the_issuers_key_and_no_other() {
     bench.write("jwks.json", &issuer.jwks());
     let token = issuer.root(JKT, 60);
     bench.write("t", &token);
-    verify(&bench, "t", &[]).exits(0).says("VERIFIED").says("spiffe://a.example/agent/orchestrator");
+    verify(&bench, "t", &[])
+        .exits(0)
+        .says("VERIFIED")
+        .says("spiffe://a.example/agent/orchestrator");
     verify(&bench, "t", &["--audience", AUDIENCE]).exits(0);
     verify(&bench, "t", &["--audience", "https://other.example"])
         .exits(3)

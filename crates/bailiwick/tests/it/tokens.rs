@@ -1,13 +1,11 @@
 //! Tokens made for tests, by an issuer of the test's own.
 
+use bailiwick_core::HeldAuthority;
 use bailiwick_core::claims;
 use bailiwick_core::crypto::{Algorithm, SigningKey};
 use bailiwick_core::ids::{TaskId, TokenId};
 use bailiwick_core::time::UnixMillis;
-use bailiwick_core::token::{
-    ActChain, Actor, HolderBinding, HopClaims, HopFacts, UnsignedToken,
-};
-use bailiwick_core::HeldAuthority;
+use bailiwick_core::token::{ActChain, Actor, HolderBinding, HopClaims, HopFacts, UnsignedToken};
 use serde_json::{Value, json};
 
 pub(crate) const ISSUER: &str = "https://authority.a.example";

@@ -92,8 +92,8 @@ pub(super) fn run(args: CreateArgs, context: &Context) -> Result<(), Fault> {
     check_holder(&parent, &key)?;
     let claims = claims(&args, parent, &peeked, clock::now())?;
     let refused = |error: VerifyError| Fault::denied(error.code().code(), error.to_string());
-    let unsigned = UnsignedToken::grant(&claims, &key.signing_key().verifying_key())
-        .map_err(refused)?;
+    let unsigned =
+        UnsignedToken::grant(&claims, &key.signing_key().verifying_key()).map_err(refused)?;
     let signature = key
         .signing_key()
         .sign(unsigned.signing_input())
@@ -132,9 +132,9 @@ fn claims(
     let (held,) = parent.authorization_details;
     let authority = authority(args, &held)?;
     let cnf = args.to_key.as_deref().map(|jkt| {
-        jkt.parse().map(HolderBinding::Jkt).map_err(|_| {
-            Fault::local("--to-key is not an RFC 7638 thumbprint")
-        })
+        jkt.parse()
+            .map(HolderBinding::Jkt)
+            .map_err(|_| Fault::local("--to-key is not an RFC 7638 thumbprint"))
     });
     Ok(GrantClaims {
         iss: parent.client_id,

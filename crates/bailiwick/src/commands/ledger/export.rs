@@ -56,8 +56,8 @@ pub(crate) async fn run(args: ExportArgs, context: &Context) -> Result<(), Fault
         None => key::parse(&client.ledger_vkey().await?)?,
     };
     let checkpoint = client.ledger_file("checkpoint").await?;
-    let checkpoint = String::from_utf8(checkpoint)
-        .map_err(|_| Fault::remote("the checkpoint is not text"))?;
+    let checkpoint =
+        String::from_utf8(checkpoint).map_err(|_| Fault::remote("the checkpoint is not text"))?;
     let remote = Remote::new(client);
     let directory = args.directory;
     let done = blocking(move || {
@@ -90,11 +90,7 @@ fn write(
         bar.set_style(style);
     }
     let progress = |read| bar.set_position(read);
-    let log = RemoteLog {
-        published: PublishedLog::new(remote, size),
-        remote,
-        progress: &progress,
-    };
+    let log = RemoteLog { published: PublishedLog::new(remote, size), remote, progress: &progress };
     let what = Export { checkpoint, key, history: &[] };
     let written = export(directory, &what, &log);
     bar.finish_and_clear();
@@ -105,10 +101,8 @@ fn write(
 
 fn failed(directory: &Path, error: ExportError<TileFault<ClientError>>) -> Fault {
     match error {
-        ExportError::NotEmpty => {
-            Fault::local(format!("{} is not empty", directory.display()))
-                .with_help("An export is never mixed with another: name a new directory.")
-        }
+        ExportError::NotEmpty => Fault::local(format!("{} is not empty", directory.display()))
+            .with_help("An export is never mixed with another: name a new directory."),
         ExportError::Disk(_) => Fault::local(error.to_string()),
         ExportError::Read(ReadError::Source(TileFault::Source(error))) => Fault::from(error),
         other => Fault::remote(other.to_string()),

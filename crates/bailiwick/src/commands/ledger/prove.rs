@@ -65,9 +65,9 @@ fn verify(proof: &ReceiptProof, given: Option<VerifierKey>) -> Result<ProvenRece
         Some(key) => key,
         None => key::parse(&proof.vkey)?,
     };
-    proof
-        .verify(&key)
-        .map_err(|error| Fault::denied("proof_refused", format!("the proof proves nothing: {error}")))
+    proof.verify(&key).map_err(|error| {
+        Fault::denied("proof_refused", format!("the proof proves nothing: {error}"))
+    })
 }
 
 /// What a proof shows.

@@ -89,7 +89,6 @@ fn fault(sources: &[PolicySource], error: &LoadError) -> Fault {
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let rest = text.get(start..).unwrap_or_default();
-    let within: usize =
-        rest.chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+    let within: usize = rest.chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
     start.saturating_add(within).min(text.len())
 }

@@ -73,7 +73,8 @@ impl<'a> Drawing<'a> {
             _ => format!("{prefix}│  "),
         };
         let children = self.children.remove(&jti).unwrap_or_default();
-        let stem = if children.is_empty() { format!("{below}   ") } else { format!("{below}│  ") };
+        let stem =
+            if children.is_empty() { format!("{below}   ") } else { format!("{below}│  ") };
         self.hop_lines(hop, &format!("{prefix}{branch}"), &stem);
         let decisions = &self.trace.decisions;
         for decision in decisions.iter().filter(|decision| decision.jti == Some(hop.jti)) {
@@ -108,7 +109,8 @@ impl<'a> Drawing<'a> {
             self.line(stem, &format!("       if {}", one_line(constraint)));
         }
         let made = &hop.decision;
-        let leaf = made.ledger_index.map_or("not in the ledger".to_owned(), |i| format!("leaf {i}"));
+        let leaf =
+            made.ledger_index.map_or("not in the ledger".to_owned(), |i| format!("leaf {i}"));
         let focus = self.focus(FocusKind::Decision, &made.id.to_string());
         self.line(
             stem,
