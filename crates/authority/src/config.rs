@@ -433,6 +433,16 @@ impl Config {
         self.issuers.iter().map(IssuerEntry::to_config).collect()
     }
 
+    /// Moves a development configuration to another address: everything that is named after it
+    /// follows.
+    pub fn relocate(&mut self, listen: SocketAddr) {
+        let named = Self::dev(&self.data_dir, listen);
+        self.listen = named.listen;
+        self.issuer = named.issuer;
+        self.operators = named.operators;
+        self.ledger.origin = named.ledger.origin;
+    }
+
     fn resolve(&mut self, base: &Path) {
         let absolute = |path: &mut PathBuf| {
             if path.is_relative() && !path.as_os_str().is_empty() {

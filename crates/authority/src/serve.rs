@@ -37,9 +37,7 @@ impl Server {
         let public = bind(config.listen).await?;
         if config.dev && config.listen.port() == 0 {
             // Port 0 means any free port: the issuer is named after the one that was given.
-            config.listen = public.local_addr()?;
-            config.issuer = format!("http://{}", config.listen);
-            config.ledger.origin = format!("{}/ledger", config.listen);
+            config.relocate(public.local_addr()?);
         }
         let management = bind(config.management_listen).await?;
         let (authority, banner) = start::start(config).await?;

@@ -58,6 +58,7 @@ async fn try_revoke(
     let mut tasks: Vec<_> = dead.iter().map(|token| token.task).collect();
     tasks.sort_unstable();
     tasks.dedup();
+    authority.metrics.revoked();
     tracing::info!(revocation = %id, tokens = tokens.len(), "revoked");
     Ok(RevocationResponse {
         revocation_id: Some(id),

@@ -13,7 +13,7 @@ use bailiwick_policy::{Engine, PolicySet, PolicySource};
 
 use crate::authority::Authority;
 use crate::clock::Clock;
-use crate::config::{Config, OperatorEntry, OperatorRole, TokenAlgorithm};
+use crate::config::{Config, TokenAlgorithm};
 use crate::dev::{self, DevDomain};
 use crate::fault::Fault;
 use crate::keys::{KeysError, SigningKeys};
@@ -101,17 +101,9 @@ impl From<Fault> for StartError {
     }
 }
 
-pub(super) async fn start(mut config: Config) -> Result<(Authority, Option<String>), StartError> {
+pub(super) async fn start(config: Config) -> Result<(Authority, Option<String>), StartError> {
     dev::claim_data_dir(&config.data_dir, config.dev)?;
     let domain = if config.dev { Some(Arc::new(DevDomain::open(&config)?)) } else { None };
-    if domain.is_some() {
-        config.operators.push(OperatorEntry {
-            issuer: dev::user_issuer(&config.issuer),
-            subject: None,
-            group: Some(dev::OPERATOR_GROUP.to_owned()),
-            roles: vec![OperatorRole::Admin, OperatorRole::Auditor],
-        });
-    }
     let store = SqliteStore::open(&config.data_dir.join("store"), &SqliteOptions::default())?;
     let store = StoreHandle::new(store);
     let clock = Clock::system(store.time_high_water());

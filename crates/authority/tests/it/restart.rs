@@ -22,9 +22,7 @@ async fn a_restart_forgets_no_task_no_revocation_and_no_proof() {
     let data = world.stop().await;
     let world = World::start_in(data, |config| {
         // The same name, or the tokens would be another issuer's.
-        config.listen = address.parse().unwrap();
-        config.issuer = format!("http://{address}");
-        config.ledger.origin = format!("{address}/ledger");
+        config.relocate(address.parse().unwrap());
     })
     .await;
     let answer: Value = world.evaluate_body(&used).await.json().await.unwrap();
@@ -57,9 +55,7 @@ async fn a_store_put_back_from_a_backup_is_not_signed_a_second_time() {
     let world = World::start().await;
     let address = world.url.strip_prefix("http://").unwrap().to_owned();
     let named = |config: &mut bailiwick_authority::config::Config| {
-        config.listen = address.parse().unwrap();
-        config.issuer = format!("http://{address}");
-        config.ledger.origin = format!("{address}/ledger");
+        config.relocate(address.parse().unwrap());
     };
     let data = world.stop().await;
     let (store, backup) = (data.path().join("authority/store"), data.path().join("backup"));
