@@ -35,7 +35,7 @@ pub(crate) enum LedgerError {
     /// The store does not hold what was signed before.
     #[error(
         "nothing is signed, as the ledger is not the one that was signed before: {0}. Restore the \
-         data directory, `issuer` and `ledger.origin` that belong together"
+         data directory, `issuer` and `ledger.origin` that belong together (with --dev: the same --listen)"
     )]
     History(String),
 }
