@@ -17,6 +17,9 @@ use crate::fault::{Fault, Stop};
 use crate::model::{Effect, ProofRow};
 use crate::spine::DecisionReceipt;
 
+/// Characters of one noted text.
+const NOTE_CHARS_MAX: usize = 256;
+
 /// What is known so far about a request that is being decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
@@ -53,8 +56,17 @@ impl Attempt {
         }
     }
 
+    /// Keeps something with a refusal. Text is cut: a caller who has not said who they are must not
+    /// choose how much the ledger grows.
     pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
-        self.known.insert(key.to_owned(), value.into());
+        let mut value = value.into();
+        if let Value::String(text) = &mut value
+            && let Some((end, _)) = text.char_indices().nth(NOTE_CHARS_MAX)
+        {
+            text.truncate(end);
+            text.push('…');
+        }
+        self.known.insert(key.to_owned(), value);
     }
 
     /// Records the refusal and says what the caller is told.

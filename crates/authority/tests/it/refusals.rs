@@ -99,6 +99,22 @@ async fn only_the_named_delegatee_with_the_named_key_settles() {
 }
 
 #[tokio::test]
+async fn a_refused_stranger_does_not_choose_how_much_is_recorded() {
+    let world = World::start().await;
+    let stranger = Agent::new("spiffe://dev.bailiwick.example/agent/stranger");
+    let mut detail = default_task();
+    detail["workflow"] = "w".repeat(100_000).into();
+    let index = ledger_size(&world).await;
+    let (_, answer) = world.try_open(&stranger, &detail).await;
+    assert_eq!(answer["code"], "agent_unregistered", "{answer}");
+    let path = format!("/v1/receipts/{index}");
+    let receipt: Value = world.get_as_operator(&path).await.json().await.unwrap();
+    let noted = receipt["payload"]["decision"]["inputs"]["workflow"].as_str().unwrap();
+    assert_eq!(noted.chars().count(), 257, "cut, and marked as cut");
+    world.open(&Agent::orchestrator()).await;
+}
+
+#[tokio::test]
 async fn a_task_starts_with_no_more_scopes_than_asked_for() {
     let world = World::start().await;
     let orchestrator = Agent::orchestrator();
