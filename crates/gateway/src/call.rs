@@ -1,0 +1,118 @@
+//! One call as an adapter read it off the wire: what is asked, of what, with which arguments.
+//!
+//! An adapter (HTTP, MCP, A2A, Envoy) makes a [`Mapped`] of a request; everything after that is the
+//! same for every protocol.
+
+use bailiwick_core::scope::Scope;
+use bailiwick_policy::{Binding, ResourceFacts};
+use bytes::Bytes;
+use http::request::Parts;
+use serde_json::{Map, Value};
+
+use crate::reply::ReplyHook;
+
+/// Whether a call only looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CallEffect {
+    /// It reads: what it returns may become admissible (`from_read`) and raises the task's exposure.
+    Read,
+    /// It changes something. What is not declared is taken to write.
+    Write,
+}
+
+/// A tool as its server described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToolFacts {
+    /// Its name, unique within the route.
+    pub(crate) name: String,
+    /// SHA-256 of its canonical descriptor, `sha-256:…`; none where the protocol has no descriptor.
+    pub(crate) descriptor: Option<String>,
+}
+
+/// What an agent wants to do, in the one form that is decided on.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// The scope that the action needs.
+    pub(crate) scope: Scope,
+    /// What it touches, with the labels and sensitivity that the route's owner gave it.
+    pub(crate) resource: ResourceFacts,
+    /// How far the upstream can honour the chain.
+    pub(crate) binding: Binding,
+    /// Canonical arguments: exactly what will be forwarded.
+    pub(crate) arguments: Map<String, Value>,
+    /// Whether it only looks.
+    pub(crate) effect: CallEffect,
+    /// The tool, where the protocol has tools.
+    pub(crate) tool: Option<ToolFacts>,
+}
+
+/// What a request is.
+pub(crate) enum Asked {
+    /// A use of authority: decided, debited, recorded.
+    Call(Box<Call>),
+    /// The protocol's own housekeeping (MCP `initialize`, `tools/list`, a ping): needs a live chain
+    /// and proof, uses no scope. The name goes into metrics and logs.
+    Plumbing(&'static str),
+    /// Public by its protocol (RFC 9728 metadata, an agent card): no credential is asked for.
+    Open(&'static str),
+}
+
+/// The request's body on its way out.
+pub(crate) enum OutgoingBody {
+    /// The adapter did not look at it: it streams through as it came.
+    Untouched,
+    /// The adapter read it: exactly these bytes are sent.
+    Bytes(Bytes),
+}
+
+/// The request as it will be sent: the adapter's canonical form of it. Credentials are not in it.
+pub(crate) struct Outgoing {
+    /// Method.
+    pub(crate) method: http::Method,
+    /// Canonical path and query below the upstream's base URL; begins with `/`.
+    pub(crate) path_and_query: String,
+    /// Headers of the request, before stripping.
+    pub(crate) headers: http::HeaderMap,
+    /// Body.
+    pub(crate) body: OutgoingBody,
+}
+
+/// How a refusal is told, beyond the HTTP status.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RefusalForm {
+    /// RFC 9457 problem details.
+    Problem,
+    /// A JSON-RPC 2.0 error that answers this request id; the problem is its `data`.
+    JsonRpc(Value),
+}
+
+/// A request, mapped.
+pub(crate) struct Mapped {
+    /// What it is.
+    pub(crate) asked: Asked,
+    /// What will be sent upstream if it is allowed; none when the gateway answers itself.
+    pub(crate) forward: Forward,
+    /// What the reply goes through on its way back, in order.
+    pub(crate) hooks: Vec<Box<dyn ReplyHook>>,
+    /// How a refusal is told.
+    pub(crate) refusal: RefusalForm,
+}
+
+/// Where the answer comes from.
+pub(crate) enum Forward {
+    /// From the upstream.
+    Upstream(Outgoing),
+    /// From the gateway itself.
+    Answer(http::Response<Bytes>),
+}
+
+/// A request as it reaches an adapter.
+pub(crate) struct Inbound<'a> {
+    /// Method, URI, headers, as they came. Credentials are still in the headers.
+    pub(crate) parts: &'a Parts,
+    /// The path below the route's prefix, raw; begins with `/`.
+    pub(crate) path: &'a str,
+    /// The body, if the adapter said that it reads it.
+    pub(crate) body: Option<Bytes>,
+}

@@ -1,0 +1,17 @@
+//! The enforcement point: verifies a delegated agent's call, decides it with its arguments, debits,
+//! records, and only then forwards it, without the agent's token and with its provenance.
+//!
+//! Follow one call in six files: `proxy.rs` → `identity/src/peer.rs` → `core/src/chain/verify.rs` →
+//! `policy/src/decide.rs` → `ledger/src/append.rs` → `forward.rs`.
+
+mod a2a;
+mod call;
+mod carry;
+mod config;
+mod connector;
+mod http_api;
+mod mcp;
+mod reply;
+mod stop;
+
+pub use self::config::Config;

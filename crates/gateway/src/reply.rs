@@ -1,0 +1,22 @@
+//! What a reply goes through on its way back to the agent.
+
+use serde_json::Value;
+
+/// What a hook did with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// It is as it was: the bytes that came are sent on.
+    No,
+    /// It was changed: it is serialised again.
+    Yes,
+    /// It must not reach the agent: an SSE event is left out, a whole body is refused.
+    Withhold,
+}
+
+/// Looks at the JSON of a reply before the agent gets it: the whole body of an
+/// `application/json` reply, or the data of each event of a `text/event-stream`. A reply of
+/// another media type is not shown to hooks.
+pub(crate) trait ReplyHook: Send + 'static {
+    /// Called for each message, in order, before it is released.
+    fn message(&mut self, status: http::StatusCode, message: &mut Value) -> Touched;
+}
