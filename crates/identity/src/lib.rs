@@ -40,5 +40,6 @@ pub use spiffe::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use subject::Subject;
 pub use workload::{Workload, WorkloadMethod};
 pub use x509::bundle::TrustBundles;
+pub use x509::server::{ServerTlsError, server_tls, session_peer};
 pub use x509::tls::SpiffeClientVerifier;
 pub use x509::{X509Peer, verify_x509_svid};

@@ -1,6 +1,7 @@
 //! X.509-SVIDs: the certificate of a peer over mutual TLS, validated to a root of its trust domain.
 
 pub(crate) mod bundle;
+pub(crate) mod server;
 pub(crate) mod tls;
 
 use std::time::Duration;

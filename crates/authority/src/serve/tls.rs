@@ -8,14 +8,15 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use bailiwick_core::time::UnixMillis;
-use bailiwick_identity::{SpiffeClientVerifier, TrustBundles, X509Peer, verify_x509_svid};
+use bailiwick_identity::{
+    SpiffeClientVerifier, TrustBundles, X509Peer, server_tls, session_peer,
+};
 use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use zeroize::Zeroizing;
 
 use super::start::StartError;
 use crate::clock::Clock;
@@ -76,9 +77,7 @@ async fn accept(
 
 fn peer(stream: &TlsStream<TcpStream>, verifier: &SpiffeClientVerifier) -> Option<X509Peer> {
     let (_, session) = stream.get_ref();
-    let chain = session.peer_certificates()?;
-    let now = Clock::system(UnixMillis(0)).now();
-    verify_x509_svid(chain, &verifier.bundles(), now).ok()
+    session_peer(session, verifier, Clock::system(UnixMillis(0)).now())
 }
 
 impl Listener for TlsListener {
@@ -151,11 +150,6 @@ fn server_config(
         std::fs::read(path)
             .map_err(|source| StartError::File { path: path.display().to_string(), source })
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(&config.cert)?)
-        .collect::<Result<_, _>>()
-        .map_err(|error| bad(format!("{}: {error:?}", config.cert.display())))?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&config.key)?)
-        .map_err(|_| bad(format!("{} holds no private key in PEM", config.key.display())))?;
     let mut bundles = TrustBundles::default();
     for domain in &config.client_trust_domains {
         let name = domain
@@ -166,14 +160,6 @@ fn server_config(
             .insert_pem(&name, &read(&domain.bundle)?)
             .map_err(|error| bad(error.to_string()))?;
     }
-    let verifier = Arc::new(SpiffeClientVerifier::new(bundles, false));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut server = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad(error.to_string()))?
-        .with_client_cert_verifier(verifier.clone())
-        .with_single_cert(chain, key)
-        .map_err(|error| bad(error.to_string()))?;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((Arc::new(server), verifier))
+    let (certificate, key) = (read(&config.cert)?, Zeroizing::new(read(&config.key)?));
+    server_tls(&certificate, &key, bundles).map_err(|error| bad(error.to_string()))
 }
