@@ -314,7 +314,9 @@ fn oauth_error(code: ProblemCode) -> &'static str {
         ProblemCode::Unauthenticated => return "invalid_client",
         ProblemCode::RoleRequired | ProblemCode::NotFound => return "unauthorized_client",
         ProblemCode::Internal => return "server_error",
-        ProblemCode::RateLimited => return "temporarily_unavailable",
+        ProblemCode::RateLimited | ProblemCode::BadGateway | ProblemCode::GatewayTimeout => {
+            return "temporarily_unavailable";
+        }
         ProblemCode::VersionConflict
         | ProblemCode::TooLarge
         | ProblemCode::MethodNotAllowed

@@ -29,13 +29,17 @@ pub enum ProblemCode {
     UnsupportedMediaType,
     /// The caller asks faster than this listener serves.
     RateLimited,
+    /// What stands behind a gateway cannot be reached, or answered what may not be passed on.
+    BadGateway,
+    /// What stands behind a gateway did not begin to answer in time.
+    GatewayTimeout,
     /// A fault of the server; nothing was issued and nothing was allowed.
     Internal,
 }
 
 impl ProblemCode {
     /// The codes that are not outcomes of the token profile.
-    pub const HTTP: [Self; 9] = [
+    pub const HTTP: [Self; 11] = [
         Self::Unauthenticated,
         Self::RoleRequired,
         Self::NotFound,
@@ -44,6 +48,8 @@ impl ProblemCode {
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
         Self::RateLimited,
+        Self::BadGateway,
+        Self::GatewayTimeout,
         Self::Internal,
     ];
 
@@ -65,6 +71,8 @@ impl ProblemCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RateLimited => "rate_limited",
+            Self::BadGateway => "bad_gateway",
+            Self::GatewayTimeout => "gateway_timeout",
             Self::Internal => "internal",
         }
     }
@@ -84,6 +92,12 @@ impl ProblemCode {
             Self::MethodNotAllowed => "This path does not answer to this method.",
             Self::UnsupportedMediaType => "This endpoint does not read that media type.",
             Self::RateLimited => "The caller asks faster than this listener serves.",
+            Self::BadGateway => {
+                "What stands behind the gateway cannot be reached, or its reply may not be passed on."
+            }
+            Self::GatewayTimeout => {
+                "What stands behind the gateway did not begin to answer in time."
+            }
             Self::Internal => "The server failed; nothing was issued and nothing was allowed.",
         }
     }
@@ -109,6 +123,13 @@ impl ProblemCode {
                 "Send application/json, or a form where OAuth asks for one."
             }
             Self::RateLimited => "Wait as long as Retry-After says, then try again.",
+            Self::BadGateway => {
+                "Check that the route's upstream runs and answers as the route says; the call was \
+                 decided, and may have been made."
+            }
+            Self::GatewayTimeout => {
+                "Ask again if the call may be made twice: the upstream may still carry it out."
+            }
             Self::Internal => "Report the trace_id; the cause is in the server's log under it.",
         }
     }
@@ -127,6 +148,8 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,
+            Self::BadGateway => 502,
+            Self::GatewayTimeout => 504,
             Self::Internal => 500,
         }
     }

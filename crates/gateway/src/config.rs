@@ -3,6 +3,8 @@
 //! Absence refuses: what no route names is not forwarded, and what no rule of a route maps to a
 //! scope is refused.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -271,6 +273,47 @@ pub struct RouteConfig {
     /// What provenance goes along.
     #[serde(default)]
     pub carry: CarryConfig,
+}
+
+impl RouteConfig {
+    /// Makes the paths of files absolute: they are taken from `base`.
+    fn resolve(&mut self, _base: &std::path::Path) {}
+}
+
+/// Why a configuration was refused. The text is complete: what is wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is larger than any real configuration.
+    #[error("{path} is too large to be a configuration file")]
+    TooLarge {
+        /// The file.
+        path: String,
+    },
+    /// The text is not the TOML this gateway expects.
+    #[error("{file}:{line}: {message}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// The values do not make a gateway that may start.
+    #[error("the configuration is refused:{}", list(.0))]
+    Refused(Vec<String>),
+}
+
+fn list(faults: &[String]) -> String {
+    faults.iter().map(|fault| format!("\n  {fault}")).collect()
 }
 
 fn default_listen() -> SocketAddr {

@@ -12,6 +12,7 @@ mod connector;
 mod http_api;
 mod mcp;
 mod reply;
+mod sse;
 mod stop;
 
 pub use self::config::Config;

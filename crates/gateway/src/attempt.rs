@@ -1,0 +1,217 @@
+//! One request on its way through the gateway, and the one place where its refusal is recorded.
+
+use bailiwick_api::ProblemCode;
+use bailiwick_core::ids::{AgentId, DecisionId, TaskId, TokenId};
+use bailiwick_core::jcs;
+use bailiwick_core::outcome::Outcome;
+use bailiwick_core::time::UnixMillis;
+use bailiwick_core::{Sha256Hash, VerifiedChain};
+use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
+use bailiwick_policy::{Decision, Denial, Inputs, Refusal};
+use serde_json::{Map, Value};
+
+use crate::gateway::Gateway;
+use crate::spool::LocalEffect;
+use crate::stop::Stop;
+
+/// Characters of one noted text.
+const NOTE_CHARS_MAX: usize = 256;
+
+/// What is known so far about a request that is being decided.
+pub(crate) struct Attempt {
+    /// The decision it will have.
+    pub(crate) id: DecisionId,
+    /// When it began.
+    pub(crate) now: UnixMillis,
+    /// The task, once verified.
+    pub(crate) task: Option<TaskId>,
+    /// The token, once verified.
+    pub(crate) jti: Option<TokenId>,
+    /// The agent, once it has proven its key.
+    pub(crate) agent: Option<AgentId>,
+    /// The proof of possession, once verified: burnt even when the request is refused.
+    pub(crate) proof: Option<(Sha256Hash, UnixMillis)>,
+    /// What else is worth keeping with a refusal.
+    known: Map<String, Value>,
+}
+
+/// A refusal that is recorded, as the agent is told it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: ProblemCode,
+    pub(crate) detail: String,
+    pub(crate) decision: Option<DecisionId>,
+    pub(crate) nonce_required: bool,
+    pub(crate) extra: Map<String, Value>,
+}
+
+impl From<Stop> for Refused {
+    fn from(stop: Stop) -> Self {
+        let Stop { code, detail, nonce_required, extra, .. } = stop;
+        Self { code, detail, decision: None, nonce_required, extra }
+    }
+}
+
+impl Attempt {
+    pub(crate) fn begin(gateway: &Gateway) -> Self {
+        let now = gateway.clock.now();
+        Self {
+            id: DecisionId::new(now, gateway.fresh()),
+            now,
+            task: None,
+            jti: None,
+            agent: None,
+            proof: None,
+            known: Map::new(),
+        }
+    }
+
+    /// The chain is verified and its holder has proven the key.
+    pub(crate) fn identified(&mut self, chain: &VerifiedChain) {
+        let claims = chain.claims();
+        self.task = Some(claims.txn);
+        self.jti = Some(claims.jti);
+        self.agent = Some(claims.client_id.clone());
+    }
+
+    /// Keeps something with a refusal. Text is cut: a caller who has not said who they are must
+    /// not choose how much the spool grows.
+    pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
+        let mut value = value.into();
+        if let Value::String(text) = &mut value
+            && let Some((end, _)) = text.char_indices().nth(NOTE_CHARS_MAX)
+        {
+            text.truncate(end);
+            text.push('…');
+        }
+        self.known.insert(key.to_owned(), value);
+    }
+
+    /// Records the refusal and says what the caller is told. Past a rate, refusals of callers who
+    /// have not said who they are are answered `rate_limited` and not recorded.
+    pub(crate) async fn refuse(self, gateway: &Gateway, stop: Stop) -> Refused {
+        if stop.nonce_required {
+            return stop.into();
+        }
+        let ProblemCode::Outcome(outcome) = stop.code else {
+            gateway.metrics.decided(stop.code.code());
+            tracing::info!(code = stop.code.code(), detail = %stop.detail, "request refused");
+            return stop.into();
+        };
+        if self.agent.is_none() && !gateway.noise.admits(self.now) {
+            gateway.metrics.decided("unlogged");
+            let detail = "too many refused requests; wait a second";
+            return Stop::new(ProblemCode::RateLimited, detail).into();
+        }
+        let Stop { detail, denial, extra, .. } = stop;
+        let denial = match denial {
+            Some(denial) => *denial,
+            None => self.denial(gateway, outcome, detail),
+        };
+        let detail = denial.decision().reason.clone().unwrap_or_default();
+        tracing::info!(
+            code = outcome.code(), decision = %self.id, agent = ?self.agent, task = ?self.task,
+            %detail, "refused"
+        );
+        gateway.metrics.decided(outcome.code());
+        let id = self.id;
+        let effect = LocalEffect { proof: self.proof, draws: Vec::new() };
+        let refused = RefusedAttempt { attempt: self, denial };
+        let recorded = match record(&gateway.spool, refused, effect).await {
+            // The proof was burnt by a concurrent request: the refusal itself still counts.
+            Err(error) if error.error.is_replay() => {
+                record(&gateway.spool, error.item, LocalEffect::default()).await
+            }
+            other => other,
+        };
+        match recorded {
+            Ok(_) => Refused {
+                code: outcome.into(),
+                detail,
+                decision: Some(id),
+                nonce_required: false,
+                extra,
+            },
+            Err(error) => Stop::from(error.error).into(),
+        }
+    }
+
+    fn denial(&self, gateway: &Gateway, outcome: Outcome, detail: String) -> Denial<()> {
+        let policy_hash =
+            gateway.standing.policy().map(|set| set.hash().to_owned()).unwrap_or_default();
+        let refusal = Refusal {
+            outcome,
+            detail,
+            inputs: Inputs::Refused(Value::Object(self.known.clone())),
+            policy_hash,
+        };
+        Denial::refuse(refusal, self.id, self.now, ())
+    }
+}
+
+/// A denial with its context, on its way to be recorded.
+struct RefusedAttempt {
+    attempt: Attempt,
+    denial: Denial<()>,
+}
+
+impl Record for RefusedAttempt {
+    fn receipt(&self) -> Receipt {
+        let attempt = &self.attempt;
+        DecisionReceipt {
+            act: "invoke",
+            task: attempt.task,
+            jti: attempt.jti,
+            agent: attempt.agent.as_ref(),
+            decision: self.denial.decision(),
+            members: Map::new(),
+        }
+        .receipt()
+    }
+}
+
+/// What the receipt of a decision says; read by the Authority's trace like one of its own.
+pub(crate) struct DecisionReceipt<'a> {
+    pub(crate) act: &'a str,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) jti: Option<TokenId>,
+    pub(crate) agent: Option<&'a AgentId>,
+    pub(crate) decision: &'a Decision,
+    /// Where it was enforced, and what it drew.
+    pub(crate) members: Map<String, Value>,
+}
+
+impl DecisionReceipt<'_> {
+    pub(crate) fn receipt(self) -> Receipt {
+        let mut subject_ids = vec![self.decision.id.to_string()];
+        subject_ids.extend(self.task.map(|task| task.to_string()));
+        let mut payload = self.members;
+        payload.insert("v".to_owned(), 1.into());
+        payload.insert("act".to_owned(), self.act.into());
+        payload.insert("decision".to_owned(), self.decision.to_json());
+        if let Some(task) = self.task {
+            payload.insert("task".to_owned(), task.to_string().into());
+        }
+        if let Some(jti) = self.jti {
+            payload.insert("jti".to_owned(), jti.to_string().into());
+        }
+        if let Some(agent) = self.agent {
+            payload.insert("agent".to_owned(), agent.as_str().into());
+        }
+        Receipt {
+            kind: ReceiptKind::Decision,
+            time_ms: self.decision.time.0,
+            subject_ids,
+            payload: canonical(&Value::Object(payload)),
+        }
+    }
+}
+
+/// The payload's bytes. Whatever comes from outside was checked when it came in; should anything
+/// else have no canonical form, the receipt says so rather than being empty.
+pub(crate) fn canonical(payload: &Value) -> Vec<u8> {
+    jcs::canonicalize_value(payload).unwrap_or_else(|error| {
+        tracing::error!(%error, "a receipt's payload has no canonical form");
+        br#"{"type":"unrecordable","v":1}"#.to_vec()
+    })
+}

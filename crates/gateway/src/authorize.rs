@@ -1,0 +1,249 @@
+//! May this chain make this call now? The decision, the same for every protocol.
+//!
+//! ```text
+//! VerifiedChain --permits--> --approval--> --decide--> Permit --budget, record--> Recorded<Allowed>
+//! ```
+
+use std::sync::Arc;
+
+use bailiwick_core::authority::HeldAuthority;
+use bailiwick_core::constraint::{CallArguments, ReadSet, Rule, Totals};
+use bailiwick_core::outcome::Outcome;
+use bailiwick_core::{AgentId, Refusal, VerifiedChain};
+use bailiwick_ledger::{Receipt, Record, Recorded, record};
+use bailiwick_policy::{
+    Act, AgentFacts, ChainFacts, Denial, Facts, Permit, PolicySet, Provenance, decide,
+};
+use serde_json::{Map, Value, json};
+
+use crate::approvals::{ActionFacts, Approved};
+use crate::attempt::{Attempt, DecisionReceipt};
+use crate::budget::{Draw, Reserved};
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::offline;
+use crate::route::Route;
+use crate::spool::LocalEffect;
+use crate::standing::TaskContext;
+use crate::stop::Stop;
+
+/// A permitted call that owns its request: what [`crate::forward`] sends once it is recorded.
+pub(crate) struct Allowed<R> {
+    pub(crate) chain: Arc<VerifiedChain>,
+    pub(crate) permit: Permit<R>,
+    members: Map<String, Value>,
+}
+
+impl<R> Record for Allowed<R> {
+    fn receipt(&self) -> Receipt {
+        let claims = self.chain.claims();
+        DecisionReceipt {
+            act: "invoke",
+            task: Some(claims.txn),
+            jti: Some(claims.jti),
+            agent: Some(&claims.client_id),
+            decision: self.permit.decision(),
+            members: self.members.clone(),
+        }
+        .receipt()
+    }
+}
+
+/// One question: this chain, at this route, this call.
+pub(crate) struct Question<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) route: &'a Route,
+    pub(crate) chain: &'a Arc<VerifiedChain>,
+    pub(crate) call: &'a Call,
+    pub(crate) provenance: Provenance,
+}
+
+/// Decides the call and records the decision; `request` is what the permit will own.
+///
+/// # Errors
+/// Why not; the caller records it.
+pub(crate) async fn authorize<R: Send>(
+    question: &Question<'_>,
+    attempt: &mut Attempt,
+    request: R,
+) -> Result<Recorded<Allowed<R>>, Stop> {
+    let Question { gateway, route, chain, call, .. } = *question;
+    let now = attempt.now;
+    attempt.note("route", &*route.name);
+    attempt.note("scope", call.scope.to_string());
+    let standing = &gateway.standing;
+    standing.require_alive(chain, call.resource.sensitivity, now)?;
+    let set = standing.policy().ok_or_else(no_policy)?;
+    let task = standing.task(chain.claims().txn).await?;
+    offline::settle(question, &task, &set, attempt).await?;
+
+    let arguments = call_arguments(call);
+    let asked = require_authority(question, &task, &arguments).await?;
+    let facts = question.facts(&task, attempt)?;
+    let act = Act::Invoke { scope: call.scope.clone() };
+    let first = match decide(&set, Some(chain), &act, &facts, attempt.id, now, request) {
+        Err(denial) if denial.outcome() != Outcome::ApprovalRequired => {
+            return Err(denial.map(drop).into());
+        }
+        first => first,
+    };
+    // Before anybody is asked: nobody should approve what no budget covers.
+    let reserved = gateway.budgets.reserve(chain, &arguments, now).await?;
+    let (permit, approved) = match (first, asked) {
+        (Ok(permit), None) => (permit, None),
+        (first, asked) => approve(question, &set, facts, first, asked, attempt).await?,
+    };
+
+    let members = question.members(&reserved, approved.as_ref());
+    let effect = LocalEffect { proof: attempt.proof, draws: reserved.draws().to_vec() };
+    let allowed = Allowed { chain: Arc::clone(chain), permit, members };
+    let recorded = record(&gateway.spool, allowed, effect).await.map_err(|error| error.error)?;
+    reserved.spent();
+    gateway.metrics.decided("allow");
+    Ok(recorded)
+}
+
+pub(crate) fn no_policy() -> Stop {
+    Stop::new(Outcome::PolicyUnavailable, "no policy set has come from the Authority yet")
+}
+
+/// The call's arguments, and the sensitivity of what it touches as the route vouches.
+fn call_arguments(call: &Call) -> CallArguments {
+    let mut arguments = call.arguments.clone();
+    arguments.insert("sensitivity".to_owned(), call.resource.sensitivity.as_str().into());
+    CallArguments::new(call.scope.clone(), arguments)
+}
+
+/// What the chain permits; `Some` is why its self-service part does not, so that somebody has to
+/// be asked.
+async fn require_authority(
+    question: &Question<'_>,
+    task: &Arc<TaskContext>,
+    arguments: &CallArguments,
+) -> Result<Option<Refusal>, Stop> {
+    let claims = question.chain.claims();
+    let held = [&claims.authority];
+    with_reads(question, task, &held, |held, reads| {
+        held.permits(arguments, Totals::Debited, reads)
+    })
+    .await??;
+    let Some(ask) = &claims.hop.ask else { return Ok(None) };
+    let free = HeldAuthority::from_detail(&json!({
+        "type": bailiwick_api::DETAIL_TYPE_DELEGATION,
+        "scopes": claims.authority.scopes,
+        "constraints": ask.get("constraints"),
+    }))
+    .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
+    let verdict = with_reads(question, task, &[&free], |held, reads| {
+        held.permits(arguments, Totals::Debited, reads)
+    })
+    .await?;
+    Ok(verdict.err())
+}
+
+/// Judges with the reads that are known here; when that refuses and reads matter, asks the other
+/// gateways of the task (through the Authority) and judges once more.
+async fn with_reads(
+    question: &Question<'_>,
+    task: &Arc<TaskContext>,
+    held: &[&HeldAuthority; 1],
+    judge: impl Fn(&HeldAuthority, &dyn ReadSet) -> Result<(), Refusal>,
+) -> Result<Result<(), Refusal>, Stop> {
+    let [held] = held;
+    let reads = &question.gateway.reads;
+    let verdict = judge(held, reads.view(task).as_ref());
+    let depends = held.constraints.iter().any(|bound| matches!(bound.rule(), Rule::FromRead(_)));
+    if verdict.is_ok() || !depends || !reads.refresh(task).await? {
+        return Ok(verdict);
+    }
+    Ok(judge(held, reads.view(task).as_ref()))
+}
+
+/// What takes an approval: one that stands for exactly this action is used up; without one, the
+/// approver is asked and the call refused.
+async fn approve<R: Send>(
+    question: &Question<'_>,
+    set: &PolicySet,
+    mut facts: Facts,
+    first: Result<Permit<R>, Denial<R>>,
+    asked: Option<Refusal>,
+    attempt: &Attempt,
+) -> Result<(Permit<R>, Option<Approved>), Stop> {
+    let Question { gateway, chain, call, .. } = *question;
+    let (obligations, request) = match first {
+        Ok(permit) => (permit.decision().obligations.clone(), permit.into_request()),
+        Err(denial) => {
+            let (decision, request) = denial.into_parts();
+            (decision.obligations, request)
+        }
+    };
+    let why = asked.map(|refusal| Stop::from(refusal).detail);
+    let action = ActionFacts { chain, call, obligations, why };
+    let Some(approved) = gateway.approvals.take(&action, attempt).await? else {
+        return Err(gateway.approvals.ask(&action, attempt).await);
+    };
+    facts.approvals.clone_from(&approved.by);
+    let act = Act::Invoke { scope: call.scope.clone() };
+    match decide(set, Some(chain), &act, &facts, attempt.id, attempt.now, request) {
+        Ok(permit) => Ok((permit, Some(approved))),
+        Err(denial) => Err(denial.map(drop).into()),
+    }
+}
+
+impl Question<'_> {
+    /// What policy is told, from verified sources only.
+    fn facts(&self, task: &TaskContext, attempt: &Attempt) -> Result<Facts, Stop> {
+        let claims = self.chain.claims();
+        Ok(Facts {
+            actor: registered(self.gateway, &claims.client_id)?,
+            approvals: Vec::new(),
+            arguments: self.call.arguments.clone(),
+            binding: self.call.binding,
+            // How often an agent has handed on is the Authority's to count; a use does not change it.
+            chain: ChainFacts::of(self.chain, 0),
+            delegatee: None,
+            held: claims.authority.clone(),
+            offline: self.chain.unsettled() > 0,
+            provenance: self.provenance,
+            requested: claims.authority.clone(),
+            sensitivity: self.call.resource.sensitivity,
+            resource: self.call.resource.clone(),
+            subject: task.subject.clone(),
+            task: task.facts(attempt.now),
+            ttl_seconds: 0,
+        })
+    }
+
+    /// Where the call was enforced and what it drew, for the receipt.
+    fn members(&self, reserved: &Reserved, approved: Option<&Approved>) -> Map<String, Value> {
+        let mut members = Map::new();
+        members.insert("route".to_owned(), (&*self.route.name).into());
+        if let Some(tool) = &self.call.tool {
+            let mut named = json!({ "name": tool.name });
+            if let (Some(named), Some(descriptor)) = (named.as_object_mut(), &tool.descriptor) {
+                named.insert("descriptor".to_owned(), descriptor.as_str().into());
+            }
+            members.insert("tool".to_owned(), named);
+        }
+        let draws: Vec<Value> = reserved.draws().iter().map(Draw::to_json).collect();
+        if !draws.is_empty() {
+            members.insert("debits".to_owned(), Value::Array(draws));
+        }
+        if let Some(approved) = approved {
+            members.insert("approval".to_owned(), approved.id.to_string().into());
+        }
+        members
+    }
+}
+
+/// An agent as the registry knows it.
+///
+/// # Errors
+/// `agent_unregistered`.
+pub(crate) fn registered(gateway: &Gateway, agent: &AgentId) -> Result<AgentFacts, Stop> {
+    let Some(facts) = gateway.standing.agent(agent) else {
+        let detail = format!("{agent} is not a registered agent");
+        return Err(Stop::new(Outcome::AgentUnregistered, detail));
+    };
+    Ok(AgentFacts::clone(&facts))
+}

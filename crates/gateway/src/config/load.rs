@@ -1,0 +1,138 @@
+//! From a file to a configuration that may start: parsed, resolved, validated.
+
+use std::path::Path;
+
+use url::{Host, Url};
+
+use super::{Config, ConfigError};
+
+/// Largest configuration file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+impl Config {
+    /// Reads a file; relative paths in it are taken from its directory.
+    ///
+    /// # Errors
+    /// Everything that [`ConfigError`] names; the gateway must not start then.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let unreadable = |source| ConfigError::Unreadable { path: file.clone(), source };
+        if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge { path: file });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::from_toml(&text, &file, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Parses and validates `text`; `file` names it in errors, `base` is where its paths begin.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(text: &str, file: &str, base: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or(text);
+            ConfigError::Syntax {
+                file: file.to_owned(),
+                line: before.matches('\n').count().saturating_add(1),
+                message: error.message().trim().to_owned(),
+            }
+        })?;
+        config.resolve(base);
+        let faults = config.faults();
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError::Refused(faults)) }
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let absolute = |path: &mut std::path::PathBuf| {
+            if path.is_relative() && !path.as_os_str().is_empty() {
+                *path = base.join(&path);
+            }
+        };
+        absolute(&mut self.state_dir);
+        self.identity.svid_file.iter_mut().for_each(absolute);
+        if let Some(tls) = &mut self.tls {
+            absolute(&mut tls.cert);
+            absolute(&mut tls.key);
+            tls.client_trust_domains.iter_mut().for_each(|domain| absolute(&mut domain.bundle));
+        }
+        for route in &mut self.routes {
+            route.resolve(base);
+        }
+        if self.public_url.is_empty() {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            self.public_url = format!("{scheme}://{}", self.listen);
+        }
+        while self.public_url.ends_with('/') {
+            self.public_url.pop();
+        }
+    }
+
+    /// `host[:port]` of the public URL.
+    pub(crate) fn public_authority(&self) -> Option<&str> {
+        self.public_url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest))
+    }
+
+    /// The Authority's address.
+    pub(crate) fn authority_url(&self) -> &str {
+        self.authority.url.as_deref().unwrap_or(&self.authority.issuer)
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.state_dir.as_os_str().is_empty() {
+            faults.push(
+                "`state_dir` is missing: the spool of receipts must survive a restart".to_owned(),
+            );
+        }
+        let public = Url::parse(&self.public_url).ok().filter(|url| url.host().is_some());
+        if public.is_none() {
+            faults.push("`public_url` is no URL, such as https://gateway.example".to_owned());
+        }
+        let plain = self.tls.is_none() && !self.behind_tls_proxy;
+        if plain && !self.listen.ip().is_loopback() {
+            faults.push(
+                "`listen` is not on loopback and there is no [tls]: give a certificate, or set \
+                 `behind_tls_proxy = true` when TLS ends in front of the gateway"
+                    .to_owned(),
+            );
+        }
+        if !self.management_listen.ip().is_loopback() {
+            faults.push("`management_listen` must be on loopback".to_owned());
+        }
+        for (name, text) in
+            [("authority.issuer", &*self.authority.issuer), ("authority.url", self.authority_url())]
+        {
+            match Url::parse(text) {
+                Ok(url) if url.scheme() == "https" || is_loopback(&url) => {}
+                Ok(_) => faults.push(format!("`{name}` must be https, or http on loopback")),
+                Err(error) => faults.push(format!("`{name}` is no URL: {error}")),
+            }
+        }
+        let loopback = Url::parse(self.authority_url()).is_ok_and(|url| is_loopback(&url));
+        match (&self.identity.svid_file, &self.identity.dev_agent) {
+            (Some(_), None) => {}
+            (None, Some(_)) if loopback => {}
+            (None, Some(_)) => faults.push(
+                "`identity.dev_agent` is for a development Authority on loopback only; use \
+                 `identity.svid_file`"
+                    .to_owned(),
+            ),
+            _ => faults.push(
+                "[identity] takes exactly one of `svid_file` and `dev_agent`: the Authority has to \
+                 know which enforcement point is asking"
+                    .to_owned(),
+            ),
+        }
+        faults
+    }
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}

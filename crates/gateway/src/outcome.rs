@@ -1,0 +1,88 @@
+//! The outcome receipt: what became of a call that was allowed.
+
+use std::sync::Arc;
+
+use bailiwick_core::{DecisionId, TaskId};
+use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
+use serde_json::json;
+
+use crate::attempt::canonical;
+use crate::clock::Stopwatch;
+use crate::gateway::Gateway;
+use crate::spool::LocalEffect;
+use crate::stream::Ending;
+
+/// An allowed call whose reply is on its way.
+pub(crate) struct Outcoming {
+    gateway: Arc<Gateway>,
+    route: Arc<str>,
+    decision: DecisionId,
+    task: TaskId,
+    status: u16,
+    bytes: u64,
+    watch: Stopwatch,
+}
+
+impl Outcoming {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        route: Arc<str>,
+        decision: DecisionId,
+        task: TaskId,
+        watch: Stopwatch,
+    ) -> Self {
+        Self { gateway, route, decision, task, status: 0, bytes: 0, watch }
+    }
+
+    /// The upstream began to answer.
+    pub(crate) fn answered(&mut self, status: http::StatusCode) {
+        self.status = status.as_u16();
+    }
+
+    /// Part of the reply was passed on.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// The reply is over. The receipt is appended in the background: the call was decided and
+    /// recorded before it was made, and nothing is released by this.
+    pub(crate) fn ended(self, ending: Ending) {
+        let gateway = Arc::clone(&self.gateway);
+        gateway.metrics.ended(ending.as_str());
+        let outcome = CallOutcome {
+            time_ms: gateway.clock.now().0,
+            took_ms: u64::try_from(self.watch.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ending,
+            call: self,
+        };
+        tokio::spawn(async move {
+            if let Err(error) = record(&gateway.spool, outcome, LocalEffect::default()).await {
+                tracing::error!(error = %error.error, "the outcome of a call was not recorded");
+            }
+        });
+    }
+}
+
+struct CallOutcome {
+    time_ms: u64,
+    took_ms: u64,
+    ending: Ending,
+    call: Outcoming,
+}
+
+impl Record for CallOutcome {
+    fn receipt(&self) -> Receipt {
+        let call = &self.call;
+        let payload = json!({
+            "v": 1, "type": "outcome", "decision": call.decision, "task": call.task,
+            "route": &*call.route, "status": call.status, "bytes": call.bytes,
+            "ending": self.ending.as_str(), "took_ms": self.took_ms,
+        });
+        Receipt {
+            kind: ReceiptKind::Action,
+            time_ms: self.time_ms,
+            subject_ids: vec![call.decision.to_string(), call.task.to_string()],
+            payload: canonical(&payload),
+        }
+    }
+}

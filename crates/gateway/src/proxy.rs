@@ -1,0 +1,208 @@
+//! One request, from the first byte to the last: read [`handle`] downward.
+
+use std::sync::Arc;
+
+use bailiwick_api::ProblemCode;
+use bailiwick_core::VerifiedChain;
+use bailiwick_core::outcome::Outcome;
+use bailiwick_identity::X509Peer;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+
+use crate::attempt::{Attempt, Refused};
+use crate::authorize::{Question, authorize};
+use crate::call::{Asked, Forward, Inbound, Mapped, RefusalForm};
+use crate::forward::{Cleared, Sending, forward};
+use crate::gateway::Gateway;
+use crate::identify::{Presented, identify};
+use crate::refusal;
+use crate::route::{Adapter, Route};
+use crate::stop::Stop;
+use crate::stream::{Body, full};
+
+/// What stopped a request, and how its protocol wants to hear it.
+struct Refusing {
+    stop: Stop,
+    form: RefusalForm,
+    route: Option<Arc<Route>>,
+}
+
+/// Serves one request. Whatever stops it is recorded in one place and told in the protocol's form.
+pub(crate) async fn handle(
+    gateway: Arc<Gateway>,
+    peer: Option<Arc<X509Peer>>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut attempt = Attempt::begin(&gateway);
+    match serve(&gateway, peer.as_deref(), request, &mut attempt).await {
+        Ok(response) => response,
+        Err(refusing) => {
+            let Refusing { stop, form, route } = *refusing;
+            let refused = attempt.refuse(&gateway, stop).await;
+            refusal::respond(&gateway, route.as_deref(), &form, refused)
+        }
+    }
+}
+
+async fn serve(
+    gateway: &Arc<Gateway>,
+    peer: Option<&X509Peer>,
+    request: Request<Incoming>,
+    attempt: &mut Attempt,
+) -> Result<Response<Body>, Box<Refusing>> {
+    let early = |stop| Box::new(Refusing { stop, form: RefusalForm::Problem, route: None });
+    let place = Arc::clone(&gateway.in_flight).try_acquire_owned().map_err(|_| early(busy()))?;
+    let (parts, body) = request.into_parts();
+    require_sound(gateway, &parts).map_err(early)?;
+    if let Some(answer) = refusal::well_known(gateway, &parts) {
+        return Ok(answer);
+    }
+    let path = parts.uri.path();
+    let (route, path) = gateway.routes.find(path).ok_or_else(|| early(no_route(path)))?;
+    let refusing = |stop| {
+        let route = Some(Arc::clone(route));
+        Box::new(Refusing { stop, form: RefusalForm::Problem, route })
+    };
+    require_no_upgrade(route, &parts).map_err(refusing)?;
+
+    // Who is calling. What the protocol makes public needs nobody; everything else stops here.
+    let identified = {
+        let url = format!("{}{}", gateway.config.public_url, parts.uri.path());
+        let method = parts.method.as_str();
+        let presented = Presented { headers: &parts.headers, peer, method, url: &url };
+        identify(gateway, route, presented, attempt)
+    };
+    let chain = identified.as_ref().ok();
+    if chain.is_none() && !is_open(route, &parts, path) {
+        return Err(refusing(identified.err().unwrap_or_else(|| Outcome::ProvenanceMissing.into())));
+    }
+
+    // What is asked.
+    let (read, untouched) = read_body(gateway, route, &parts, body).await.map_err(refusing)?;
+    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), chain);
+    let inbound = Inbound { parts: &parts, path, body: read };
+    let mapped = map(gateway, route, inbound, chain).await.map_err(refusing)?;
+    let Mapped { asked, forward: to, mut hooks, refusal: form } = mapped;
+    let told = |stop| {
+        let route = Some(Arc::clone(route));
+        Box::new(Refusing { stop, form: form.clone(), route })
+    };
+
+    // May it, and off it goes.
+    let cleared = match (asked, to) {
+        (Asked::Open(_), Forward::Answer(answer)) => return Ok(answer.map(full)),
+        (Asked::Open(_), Forward::Upstream(outgoing)) => Cleared::Open(outgoing),
+        (Asked::Plumbing(what), to) => {
+            let chain = identified.map_err(told)?;
+            let standing = &gateway.standing;
+            standing.require_alive(&chain, route.sensitivity, attempt.now).map_err(told)?;
+            gateway.metrics.plumbing(what);
+            match to {
+                Forward::Answer(answer) => return Ok(answer.map(full)),
+                Forward::Upstream(outgoing) => Cleared::Plumbing(chain, outgoing),
+            }
+        }
+        (Asked::Call(_), Forward::Answer(_)) => {
+            let stop = Stop::new(ProblemCode::Internal, "a call was mapped to no request");
+            return Err(told(stop));
+        }
+        (Asked::Call(call), Forward::Upstream(outgoing)) => {
+            let chain = identified.map_err(told)?;
+            let question = Question { gateway, route, chain: &chain, call: &call, provenance };
+            let recorded = authorize(&question, attempt, outgoing).await.map_err(told)?;
+            let task = gateway.standing.task(chain.claims().txn).await.map_err(told)?;
+            gateway.reads.expose(&task, &call).await.map_err(told)?;
+            hooks.extend(gateway.reads.hook(&task, &call));
+            Cleared::Call(recorded)
+        }
+    };
+    let sending = Sending { gateway, route, body: untouched, hooks, place };
+    forward(cleared, sending).await.map_err(told)
+}
+
+fn busy() -> Stop {
+    Stop::new(ProblemCode::RateLimited, "too many requests in flight; try again in a second")
+}
+
+fn no_route(path: &str) -> Stop {
+    let shown: String = path.chars().take(128).collect();
+    Stop::new(ProblemCode::NotFound, format!("no route answers to {shown}"))
+}
+
+/// Refuses what is no plain request to this gateway: a tunnel, a request for another host's URL.
+fn require_sound(gateway: &Gateway, parts: &Parts) -> Result<(), Stop> {
+    if parts.method == http::Method::CONNECT || parts.method == http::Method::TRACE {
+        let detail = format!("{} is not served", parts.method);
+        return Err(Stop::new(ProblemCode::MethodNotAllowed, detail));
+    }
+    if let Some(authority) = parts.uri.authority()
+        && gateway.config.public_authority() != Some(authority.as_str())
+        && parts.version < http::Version::HTTP_2
+    {
+        let detail = "an absolute URL of another host: this is no forward proxy";
+        return Err(Stop::new(Outcome::Malformed, detail));
+    }
+    Ok(())
+}
+
+fn require_no_upgrade(route: &Route, parts: &Parts) -> Result<(), Stop> {
+    if parts.headers.contains_key(header::UPGRADE) && !route.upgrades {
+        let detail = "this route does not let connections be upgraded";
+        return Err(Stop::new(Outcome::Malformed, detail));
+    }
+    Ok(())
+}
+
+/// Whether the adapter makes this request public, such as an agent card.
+fn is_open(route: &Route, parts: &Parts, path: &str) -> bool {
+    match &route.adapter {
+        Adapter::Http(_) => false,
+        Adapter::Mcp(mcp) => mcp.is_open(parts, path),
+        Adapter::A2a(a2a) => a2a.is_open(parts, path),
+    }
+}
+
+async fn read_body(
+    gateway: &Gateway,
+    route: &Route,
+    parts: &Parts,
+    body: Incoming,
+) -> Result<(Option<Bytes>, Option<Incoming>), Stop> {
+    let reads = match &route.adapter {
+        Adapter::Http(http) => http.reads_body(parts),
+        Adapter::Mcp(mcp) => mcp.reads_body(parts),
+        Adapter::A2a(a2a) => a2a.reads_body(parts),
+    };
+    if !reads {
+        return Ok((None, Some(body)));
+    }
+    let limits = &gateway.config.limits;
+    let idle = std::time::Duration::from_millis(limits.idle_timeout_ms);
+    let collected = tokio::time::timeout(idle, Limited::new(body, limits.body_bytes_max).collect());
+    match collected.await {
+        Ok(Ok(collected)) => Ok((Some(collected.to_bytes()), None)),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let detail = format!("the body is longer than {} bytes", limits.body_bytes_max);
+            Err(Stop::new(ProblemCode::TooLarge, detail))
+        }
+        Ok(Err(_)) => Err(Stop::new(Outcome::Malformed, "the body broke off")),
+        Err(_) => Err(Stop::new(Outcome::Malformed, "the body did not come to its end in time")),
+    }
+}
+
+async fn map(
+    gateway: &Arc<Gateway>,
+    route: &Arc<Route>,
+    inbound: Inbound<'_>,
+    chain: Option<&Arc<VerifiedChain>>,
+) -> Result<Mapped, Stop> {
+    match &route.adapter {
+        Adapter::Http(http) => http.map(inbound),
+        Adapter::Mcp(mcp) => mcp.map(inbound, chain).await,
+        Adapter::A2a(a2a) => a2a.map(inbound, chain).await,
+    }
+}
+

@@ -1,0 +1,124 @@
+//! How a refusal is told: RFC 9457 problems, or the error of the protocol that asked.
+
+use bailiwick_api::{PROBLEM_JSON, Problem, ProblemCode};
+use bailiwick_core::crypto;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::attempt::Refused;
+use crate::call::RefusalForm;
+use crate::gateway::Gateway;
+use crate::route::Route;
+use crate::stream::{Body, full};
+
+/// Where a protected resource describes itself (RFC 9728 §3).
+const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+/// JSON-RPC error code of a refusal: a server error of the implementation's own range.
+const JSON_RPC_REFUSED: i64 = -32_001;
+
+/// The refusal as a response. Every one carries a fresh nonce when proofs need one.
+pub(crate) fn respond(
+    gateway: &Gateway,
+    route: Option<&Route>,
+    form: &RefusalForm,
+    refused: Refused,
+) -> Response<Body> {
+    let trace_id = trace_id();
+    let nonce_required = refused.nonce_required;
+    tracing::debug!(code = refused.code.code(), trace_id, "request refused");
+    let mut problem = Problem::new(refused.code, refused.detail).with_trace(trace_id);
+    if let Some(decision) = refused.decision {
+        problem = problem.with_decision(decision);
+    }
+    if nonce_required {
+        // Not a refusal but a challenge (RFC 9449 §9), named alike in body and header.
+        "use_dpop_nonce".clone_into(&mut problem.code);
+    }
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut body = serde_json::to_value(&problem).unwrap_or(Value::Null);
+    if let Some(members) = body.as_object_mut() {
+        members.extend(refused.extra);
+    }
+    // Who one is, is told by HTTP (MCP authorization, A2A §5); what one may do, by the protocol.
+    let in_band = status != StatusCode::UNAUTHORIZED && status.as_u16() < 500;
+    let (status, media, body) = match form {
+        RefusalForm::JsonRpc(id) if in_band => {
+            let message = body.get("detail").or(body.get("title")).cloned().unwrap_or_default();
+            let error = json!({ "code": JSON_RPC_REFUSED, "message": message, "data": body });
+            let reply = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+            (StatusCode::OK, "application/json", reply)
+        }
+        _ => (status, PROBLEM_JSON, body),
+    };
+    let mut response = Response::new(full(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        challenge(gateway, route, nonce_required, headers);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE || refused.code == ProblemCode::RateLimited {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn challenge(
+    gateway: &Gateway,
+    route: Option<&Route>,
+    nonce_required: bool,
+    headers: &mut http::HeaderMap,
+) {
+    let mut value = "DPoP algs=\"EdDSA ES256\"".to_owned();
+    if nonce_required {
+        value.push_str(", error=\"use_dpop_nonce\"");
+    }
+    if let Some(route) = route {
+        let url = &gateway.config.public_url;
+        value.push_str(&format!(", resource_metadata=\"{url}{RESOURCE_METADATA}{}\"", route.prefix));
+    }
+    if let Ok(value) = HeaderValue::from_str(&value) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    let nonce = gateway.nonces.current(gateway.clock.now());
+    if let Ok(nonce) = HeaderValue::from_str(&nonce) {
+        headers.insert("dpop-nonce", nonce);
+    }
+}
+
+/// RFC 9728: what protects a route, told to anybody.
+pub(crate) fn well_known(gateway: &Gateway, parts: &Parts) -> Option<Response<Body>> {
+    if parts.method != http::Method::GET {
+        return None;
+    }
+    let path = parts.uri.path().strip_prefix(RESOURCE_METADATA)?;
+    let (route, _) = gateway.routes.find(if path.is_empty() { "/" } else { path })?;
+    let public = &gateway.config.public_url;
+    let document = json!({
+        "resource": format!("{public}{}", route.prefix),
+        "resource_name": &*route.name,
+        "authorization_servers": [gateway.config.authority.issuer],
+        "bearer_methods_supported": ["header"],
+        "dpop_bound_access_tokens_required": true,
+        "dpop_signing_alg_values_supported": ["EdDSA", "ES256"],
+        "tls_client_certificate_bound_access_tokens": gateway.config.tls.is_some(),
+        "authorization_details_types_supported": [bailiwick_api::DETAIL_TYPE_DELEGATION],
+        "bailiwick_audience": route.audience,
+    });
+    let mut response = Response::new(full(document.to_string()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Some(response)
+}
+
+fn trace_id() -> String {
+    let mut random = [0; 12];
+    match crypto::fill_random(&mut random) {
+        Ok(()) => URL_SAFE_NO_PAD.encode(random),
+        Err(_) => "none".to_owned(),
+    }
+}

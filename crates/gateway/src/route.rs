@@ -1,0 +1,191 @@
+//! What the gateway stands in front of, compiled from the configuration.
+
+use std::sync::Arc;
+
+use bailiwick_policy::{Binding, Sensitivity};
+use url::Url;
+
+use crate::a2a::A2aAdapter;
+use crate::config::{Config, RouteConfig};
+use crate::connector::Connector;
+use crate::http_api::HttpAdapter;
+use crate::mcp::McpAdapter;
+
+/// How a route's requests are read.
+pub(crate) enum Adapter {
+    /// An HTTP API.
+    Http(HttpAdapter),
+    /// An MCP server.
+    Mcp(McpAdapter),
+    /// An A2A agent.
+    A2a(A2aAdapter),
+}
+
+/// One thing behind the gateway.
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    /// Without a trailing slash; empty for the whole host.
+    pub(crate) prefix: String,
+    pub(crate) audience: String,
+    pub(crate) system: String,
+    pub(crate) owner: String,
+    pub(crate) binding: Binding,
+    pub(crate) sensitivity: Sensitivity,
+    pub(crate) offline_hops: bool,
+    pub(crate) upgrades: bool,
+    pub(crate) upstream: Upstream,
+    pub(crate) adapter: Adapter,
+    pub(crate) connector: Option<Connector>,
+}
+
+/// Where a route's requests go.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    scheme: http::uri::Scheme,
+    authority: http::uri::Authority,
+    /// Without a trailing slash.
+    base: String,
+}
+
+impl Upstream {
+    fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("`upstream` is no URL: {error}"))?;
+        let scheme = match url.scheme() {
+            "http" => http::uri::Scheme::HTTP,
+            "https" => http::uri::Scheme::HTTPS,
+            other => return Err(format!("`upstream` has the scheme {other}; use http or https")),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("`upstream` holds a user name or password; use a connector".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("`upstream` is a base URL: it has no query and no fragment".to_owned());
+        }
+        let host = url.host_str().ok_or("`upstream` names no host")?;
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let authority = host.parse().map_err(|_| "`upstream` has no usable host".to_owned())?;
+        Ok(Self { scheme, authority, base: url.path().trim_end_matches('/').to_owned() })
+    }
+
+    /// The URI of a canonical path and query below the base.
+    pub(crate) fn uri(&self, path_and_query: &str) -> Result<http::Uri, http::Error> {
+        http::Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{path_and_query}", self.base))
+            .build()
+    }
+
+    /// `host[:port]`, for the `Host` header.
+    pub(crate) fn host(&self) -> &str {
+        self.authority.as_str()
+    }
+}
+
+/// Every route; the longest prefix wins.
+pub(crate) struct Routes(Vec<Arc<Route>>);
+
+impl Routes {
+    /// Compiles the routes. Every fault is reported, each with the route's name.
+    pub(crate) fn compile(config: &Config) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut routes: Vec<Arc<Route>> = Vec::new();
+        if config.routes.is_empty() {
+            faults.push("there is no [[route]]: the gateway would refuse everything".to_owned());
+        }
+        for entry in &config.routes {
+            match Route::compile(entry, config) {
+                Ok(route) => {
+                    if let Some(other) = routes
+                        .iter()
+                        .find(|other| other.prefix == route.prefix || other.name == route.name)
+                    {
+                        faults.push(format!(
+                            "route `{}` has the name or the path of route `{}`",
+                            route.name, other.name
+                        ));
+                    }
+                    routes.push(Arc::new(route));
+                }
+                Err(found) => faults.extend(
+                    found.into_iter().map(|fault| format!("route `{}`: {fault}", entry.name)),
+                ),
+            }
+        }
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        if faults.is_empty() { Ok(Self(routes)) } else { Err(faults) }
+    }
+
+    /// The route that answers to a raw path, and the path below its prefix.
+    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Arc<Route>, &'p str)> {
+        self.0.iter().find_map(|route| {
+            let rest = path.strip_prefix(route.prefix.as_str())?;
+            match rest {
+                "" => Some((route, "/")),
+                _ if rest.starts_with('/') => Some((route, rest)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Every route.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter()
+    }
+}
+
+impl Route {
+    fn compile(entry: &RouteConfig, config: &Config) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        if !entry.path.starts_with('/') || entry.path.contains(['%', '?', '#', '*']) {
+            faults.push("`path` is a plain prefix that begins with `/`, such as `/crm`".to_owned());
+        }
+        if entry.owner.trim().is_empty() {
+            faults.push("`owner` is empty: somebody has to answer for the system".to_owned());
+        }
+        if entry.binding == Binding::Wrapped && entry.connector.is_none() && entry.mcp.is_none() {
+            faults.push(
+                "`binding = \"wrapped\"` needs a [route.connector], or is an MCP server of yours"
+                    .to_owned(),
+            );
+        }
+        let upstream = Upstream::parse(&entry.upstream).map_err(|fault| faults.push(fault)).ok();
+        let adapter = adapter(entry).map_err(|found| faults.extend(found)).ok();
+        let connector = match &entry.connector {
+            None => None,
+            Some(connector) => Connector::compile(connector, entry)
+                .map_err(|found| faults.extend(found))
+                .ok(),
+        };
+        let (Some(upstream), Some(adapter), true) = (upstream, adapter, faults.is_empty()) else {
+            return Err(faults);
+        };
+        Ok(Self {
+            name: entry.name.as_str().into(),
+            prefix: entry.path.trim_end_matches('/').to_owned(),
+            audience: entry.audience.clone().unwrap_or_else(|| config.public_url.clone()),
+            system: entry.system.clone().unwrap_or_else(|| entry.name.clone()),
+            owner: entry.owner.clone(),
+            binding: entry.binding,
+            sensitivity: entry.sensitivity,
+            offline_hops: entry.offline_hops,
+            upgrades: entry.upgrades,
+            upstream,
+            adapter,
+            connector,
+        })
+    }
+}
+
+fn adapter(entry: &RouteConfig) -> Result<Adapter, Vec<String>> {
+    match (&entry.http, &entry.mcp, &entry.a2a) {
+        (Some(http), None, None) => HttpAdapter::compile(http, entry).map(Adapter::Http),
+        (None, Some(mcp), None) => McpAdapter::compile(mcp, entry).map(Adapter::Mcp),
+        (None, None, Some(a2a)) => A2aAdapter::compile(a2a, entry).map(Adapter::A2a),
+        _ => Err(vec![
+            "give exactly one of [route.http], [route.mcp] and [route.a2a]: it says how requests \
+             are mapped to scopes"
+                .to_owned(),
+        ]),
+    }
+}
