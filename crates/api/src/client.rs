@@ -3,9 +3,11 @@
 //! A client never logs a token or puts one into an error. Replies are bounded in size and time.
 
 mod endpoints;
+mod enforcement;
 mod send;
 
 pub use endpoints::Closing;
+pub use enforcement::{FeedFrame, FeedStream};
 
 use crate::oauth::OAuthError;
 use crate::problem::Problem;

@@ -9,6 +9,7 @@
 pub mod authzen;
 pub mod client;
 pub mod dev;
+pub mod enforcement;
 pub mod keys;
 pub mod oauth;
 pub mod openapi;

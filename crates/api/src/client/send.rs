@@ -83,7 +83,7 @@ impl Client {
         finish(send(request, &url).await?, &url).await
     }
 
-    fn with_credentials(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
+    pub(super) fn with_credentials(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
         match &self.bearer {
             Some(bearer) => Ok(request.bearer_auth(bearer()?)),
             None => Ok(request),
@@ -174,7 +174,7 @@ fn extend(base: &Url, segments: &[&str]) -> Result<Url, ClientError> {
 }
 
 /// Appends a flat struct of scalars as the query; absent members are left out.
-fn set_query<Q: Serialize>(url: &mut Url, query: &Q) -> Result<(), ClientError> {
+pub(super) fn set_query<Q: Serialize>(url: &mut Url, query: &Q) -> Result<(), ClientError> {
     let value = serde_json::to_value(query).map_err(|fault| ClientError::Unexpected {
         url: url.to_string(),
         status: 0,
@@ -198,16 +198,16 @@ fn set_query<Q: Serialize>(url: &mut Url, query: &Q) -> Result<(), ClientError> 
     Ok(())
 }
 
-async fn send(request: RequestBuilder, url: &Url) -> Result<Response, ClientError> {
+pub(super) async fn send(request: RequestBuilder, url: &Url) -> Result<Response, ClientError> {
     request.send().await.map_err(|source| transport(source, url))
 }
 
-fn transport(source: reqwest::Error, url: &Url) -> ClientError {
+pub(super) fn transport(source: reqwest::Error, url: &Url) -> ClientError {
     ClientError::Transport { url: url.to_string(), source: source.without_url() }
 }
 
 /// Reads the reply to its end, within bounds, and turns a refusal into its error.
-async fn finish(mut response: Response, url: &Url) -> Result<Reply, ClientError> {
+pub(super) async fn finish(mut response: Response, url: &Url) -> Result<Reply, ClientError> {
     let status = response.status();
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|source| transport(source, url))? {

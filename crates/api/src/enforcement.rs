@@ -1,0 +1,3 @@
+//! What enforcement points and the Authority tell each other.
+
+pub mod feed;
