@@ -1,8 +1,296 @@
-//! An A2A agent behind the gateway.
+//! An A2A v1 agent behind the gateway: JSON-RPC and HTTP+JSON.
+//!
+//! A message names the skill that it is for in `metadata["urn:bailiwick:skill"]`; skills are scopes.
+//! A remote task belongs to the task of the chain that began it: nobody else may look at it, follow
+//! it or cancel it.
 
+mod binding;
+mod card;
+mod message;
+mod operation;
+
+use std::sync::Arc;
+
+use bailiwick_core::VerifiedChain;
+use bailiwick_core::outcome::Outcome;
+use bailiwick_core::scope::Scope;
+use bailiwick_policy::{Binding, ResourceFacts, Sensitivity};
+use http::request::Parts;
 use serde::Deserialize;
+use serde_json::Value;
+
+use self::binding::RemoteTasks;
+use self::card::CardRewrite;
+use self::message::Sent;
+use self::operation::{Operation, Wire};
+use crate::call::{
+    Asked, Call, CallEffect, Forward, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm,
+    ToolFacts,
+};
+use crate::config::RouteConfig;
+use crate::json;
+use crate::reply::ReplyHook;
+use crate::stop::Stop;
+
+/// Where an agent publishes its card (A2A §8.2).
+pub(crate) const CARD_PATH: &str = "/.well-known/agent-card.json";
+/// The extension by which an agent says that it takes delegated work only with its chain.
+pub(crate) const CHAIN_EXTENSION: &str = "urn:bailiwick:chain";
+/// The member of a message's metadata that names the skill.
+pub(crate) const SKILL_KEY: &str = "urn:bailiwick:skill";
 
 /// An A2A agent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct A2aConfig {}
+pub struct A2aConfig {
+    /// The path below the route of its JSON-RPC endpoint.
+    pub rpc_path: Option<String>,
+    /// The path below the route where its HTTP+JSON binding begins.
+    pub rest_path: Option<String>,
+    /// The skill of a message that names none; without it such a message is refused.
+    pub default_skill: Option<String>,
+    /// The hash of the agent's card (`sha-256:…` of its RFC 8785 form); another card is withheld.
+    pub card: Option<String>,
+    /// Its skills. One that is not listed is not in the card and cannot be asked for.
+    pub skill: Vec<SkillConfig>,
+}
+
+/// One skill.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkillConfig {
+    /// Its id in the agent's card.
+    pub id: String,
+    /// The scope that asking for it takes.
+    pub scope: String,
+    /// How sensitive what it handles is; by default the route's.
+    #[serde(default)]
+    pub sensitivity: Option<Sensitivity>,
+    /// Labels; by default the route's.
+    #[serde(default)]
+    pub labels: Option<Vec<String>>,
+}
+
+/// A skill, compiled.
+struct Skill {
+    scope: Scope,
+    resource: ResourceFacts,
+}
+
+/// Reads A2A requests.
+pub(crate) struct A2aAdapter {
+    rpc_path: String,
+    rest_path: String,
+    default_skill: Option<String>,
+    skills: Arc<std::collections::BTreeMap<String, Skill>>,
+    binding: Binding,
+    card: Arc<CardRewrite>,
+    remote: Arc<RemoteTasks>,
+}
+
+impl A2aAdapter {
+    /// Compiles the configuration; each fault says what to do.
+    pub(crate) fn compile(
+        config: &A2aConfig,
+        route: &RouteConfig,
+        public_url: &str,
+    ) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let mut skills = std::collections::BTreeMap::new();
+        let system = route.system.clone().unwrap_or_else(|| route.name.clone());
+        for entry in &config.skill {
+            let Ok(scope) = entry.scope.parse() else {
+                faults.push(format!("skill `{}`: `{}` is no scope", entry.id, entry.scope));
+                continue;
+            };
+            let resource = ResourceFacts {
+                id: entry.id.clone(),
+                labels: entry.labels.clone().unwrap_or_else(|| route.labels.clone()),
+                sensitivity: entry.sensitivity.unwrap_or(route.sensitivity),
+                system: system.clone(),
+            };
+            if skills.insert(entry.id.clone(), Skill { scope, resource }).is_some() {
+                faults.push(format!("skill `{}` is listed twice", entry.id));
+            }
+        }
+        if skills.is_empty() {
+            faults.push("there is no [[route.a2a.skill]]: every message would be refused".into());
+        }
+        if let Some(skill) = &config.default_skill
+            && !skills.contains_key(skill)
+        {
+            faults.push(format!("`default_skill` names `{skill}`, which is not listed"));
+        }
+        let rpc_path = config.rpc_path.clone().unwrap_or_else(|| "/".to_owned());
+        let rest_path = config.rest_path.clone().unwrap_or_default();
+        if !rpc_path.starts_with('/') || !(rest_path.is_empty() || rest_path.starts_with('/')) {
+            faults.push("`rpc_path` and `rest_path` begin with `/`".to_owned());
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let base = format!("{public_url}{}", route.path.trim_end_matches('/'));
+        let card = CardRewrite {
+            rpc_url: format!("{base}{rpc_path}"),
+            rest_url: format!("{base}{rest_path}"),
+            skills: skills.keys().cloned().collect(),
+            pinned: config.card.clone(),
+        };
+        Ok(Self {
+            rpc_path,
+            rest_path: rest_path.trim_end_matches('/').to_owned(),
+            default_skill: config.default_skill.clone(),
+            skills: Arc::new(skills),
+            binding: route.binding,
+            card: Arc::new(card),
+            remote: Arc::new(RemoteTasks::default()),
+        })
+    }
+
+    /// Whether this is the public card.
+    pub(crate) fn is_open(&self, parts: &Parts, path: &str) -> bool {
+        parts.method == http::Method::GET && path == CARD_PATH
+    }
+
+    /// Bodies are always read: the message decides.
+    pub(crate) fn reads_body(&self, parts: &Parts) -> bool {
+        parts.method == http::Method::POST
+    }
+
+    /// Maps one request.
+    pub(crate) async fn map(
+        &self,
+        inbound: Inbound<'_>,
+        chain: Option<&Arc<VerifiedChain>>,
+    ) -> Result<Mapped, Stop> {
+        if self.is_open(inbound.parts, inbound.path) {
+            return Ok(self.card(&inbound));
+        }
+        require_version(inbound.parts)?;
+        let (operation, wire) = self.operation(&inbound)?;
+        let refusal = wire.refusal();
+        let Some(chain) = chain else {
+            let detail = "no delegated work without its chain";
+            return Err(Stop::new(Outcome::ProvenanceMissing, detail));
+        };
+        let outgoing = |body| Outgoing {
+            method: inbound.parts.method.clone(),
+            path_and_query: wire.path_and_query.clone(),
+            headers: inbound.parts.headers.clone(),
+            body,
+        };
+        match operation {
+            Operation::Send(sent) => self.send(*sent, &wire, chain, outgoing, refusal),
+            Operation::OfTask { what, task } => {
+                self.remote.require_own(&task, chain)?;
+                let body = wire.body.clone().map_or(OutgoingBody::Untouched, OutgoingBody::Bytes);
+                Ok(plumbing(what, outgoing(body), Vec::new(), refusal))
+            }
+            Operation::ListTasks => {
+                let hook: Box<dyn ReplyHook> = self.remote.only_own(chain);
+                let body = wire.body.clone().map_or(OutgoingBody::Untouched, OutgoingBody::Bytes);
+                Ok(plumbing("tasks/list", outgoing(body), vec![hook], refusal))
+            }
+            Operation::ExtendedCard => {
+                let hook: Box<dyn ReplyHook> = Box::new(self.card.hook());
+                let body = wire.body.clone().map_or(OutgoingBody::Untouched, OutgoingBody::Bytes);
+                Ok(plumbing("card", outgoing(body), vec![hook], refusal))
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        sent: Sent,
+        wire: &Wire,
+        chain: &Arc<VerifiedChain>,
+        outgoing: impl Fn(OutgoingBody) -> Outgoing,
+        refusal: RefusalForm,
+    ) -> Result<Mapped, Stop> {
+        if let Some(task) = &sent.task {
+            self.remote.require_own(task, chain)?;
+        }
+        let named = sent.skill.as_ref().or(self.default_skill.as_ref());
+        let Some(name) = named else {
+            let detail = format!("the message names no skill: put it into metadata[\"{SKILL_KEY}\"]");
+            return Err(Stop::new(Outcome::ScopeNotGranted, detail));
+        };
+        let Some(skill) = self.skills.get(name) else {
+            let detail = "the message names a skill that this agent does not offer here";
+            return Err(Stop::new(Outcome::ScopeNotGranted, detail));
+        };
+        let call = Call {
+            scope: skill.scope.clone(),
+            resource: skill.resource.clone(),
+            binding: self.binding,
+            arguments: sent.arguments,
+            effect: CallEffect::Write,
+            tool: Some(ToolFacts { name: name.clone(), descriptor: None }),
+        };
+        let body = OutgoingBody::Json { value: sent.body, carry_at: Some(sent.carry_at) };
+        let hook: Box<dyn ReplyHook> = self.remote.learn(chain);
+        debug_assert!(wire.body.is_some(), "a message has a body");
+        Ok(Mapped {
+            asked: Asked::Call(Box::new(call)),
+            forward: Forward::Upstream(outgoing(body)),
+            hooks: vec![hook],
+            refusal,
+        })
+    }
+
+    fn card(&self, inbound: &Inbound<'_>) -> Mapped {
+        Mapped {
+            asked: Asked::Open("card"),
+            forward: Forward::Upstream(Outgoing {
+                method: http::Method::GET,
+                path_and_query: CARD_PATH.to_owned(),
+                headers: inbound.parts.headers.clone(),
+                body: OutgoingBody::Untouched,
+            }),
+            hooks: vec![Box::new(self.card.hook())],
+            refusal: RefusalForm::Problem,
+        }
+    }
+
+    fn operation(&self, inbound: &Inbound<'_>) -> Result<(Operation, Wire), Stop> {
+        let body = match &inbound.body {
+            Some(bytes) if !bytes.is_empty() => Some(json::read(bytes)?),
+            _ => None,
+        };
+        let post = inbound.parts.method == http::Method::POST;
+        if post && inbound.path == self.rpc_path {
+            let is_rpc = body.as_ref().is_some_and(|body| body.get("jsonrpc").is_some());
+            if is_rpc || self.rest_path != self.rpc_path.trim_end_matches('/') {
+                return operation::json_rpc(&self.rpc_path, body);
+            }
+        }
+        let rest = inbound.path.strip_prefix(self.rest_path.as_str());
+        let rest = rest.ok_or_else(|| Stop::new(bailiwick_api::ProblemCode::NotFound, "no such path"))?;
+        operation::rest(&inbound.parts.method, &self.rest_path, rest, inbound.parts.uri.query(), body)
+    }
+}
+
+fn plumbing(
+    what: &'static str,
+    outgoing: Outgoing,
+    hooks: Vec<Box<dyn ReplyHook>>,
+    refusal: RefusalForm,
+) -> Mapped {
+    Mapped { asked: Asked::Plumbing(what), forward: Forward::Upstream(outgoing), hooks, refusal }
+}
+
+fn require_version(parts: &Parts) -> Result<(), Stop> {
+    let mut versions = parts.headers.get_all("a2a-version").iter();
+    let good = |value: &http::HeaderValue| {
+        value.to_str().is_ok_and(|text| text == "1" || text.starts_with("1."))
+    };
+    // Absent means 0.3 by the specification (§3.6.2), which this gateway does not read.
+    if versions.next().is_some_and(good) && versions.next().is_none() {
+        return Ok(());
+    }
+    let detail = "send one `A2A-Version: 1.0` header; other versions are not read here";
+    Err(Stop::new(Outcome::Malformed, detail))
+}
+
+#[cfg(test)]
+mod tests;

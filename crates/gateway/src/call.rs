@@ -64,6 +64,14 @@ pub(crate) enum OutgoingBody {
     Untouched,
     /// The adapter read it: exactly these bytes are sent.
     Bytes(Bytes),
+    /// The adapter read it as JSON: this is serialised and sent, with the provenance of the decision
+    /// in the object that the JSON pointer `carry_at` (RFC 6901) names, if it names one.
+    Json {
+        /// The message.
+        value: Value,
+        /// Where provenance may be put.
+        carry_at: Option<String>,
+    },
 }
 
 /// The request as it will be sent: the adapter's canonical form of it. Credentials are not in it.

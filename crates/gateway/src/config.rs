@@ -56,6 +56,9 @@ pub struct Config {
     /// The durable spool.
     #[serde(default)]
     pub spool: SpoolConfig,
+    /// What is logged, and how.
+    #[serde(default)]
+    pub log: LogConfig,
     /// Envoy `ext_authz`.
     #[serde(default)]
     pub ext_authz: Option<ExtAuthzConfig>,
@@ -215,6 +218,22 @@ pub struct SpoolConfig {
 impl Default for SpoolConfig {
     fn default() -> Self {
         Self { bytes_max: 1024 * 1024 * 1024 }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// A `tracing` filter, such as `info` or `bailiwick=debug,info`.
+    pub level: String,
+    /// Whether a line is a JSON object.
+    pub json: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), json: false }
     }
 }
 

@@ -9,7 +9,10 @@ mod call;
 mod carry;
 mod config;
 mod connector;
+#[cfg(test)]
+mod fixture;
 mod http_api;
+mod json;
 mod mcp;
 mod reply;
 mod sse;

@@ -150,7 +150,7 @@ impl Route {
             );
         }
         let upstream = Upstream::parse(&entry.upstream).map_err(|fault| faults.push(fault)).ok();
-        let adapter = adapter(entry).map_err(|found| faults.extend(found)).ok();
+        let adapter = adapter(entry, config).map_err(|found| faults.extend(found)).ok();
         let connector = match &entry.connector {
             None => None,
             Some(connector) => Connector::compile(connector, entry)
@@ -177,11 +177,11 @@ impl Route {
     }
 }
 
-fn adapter(entry: &RouteConfig) -> Result<Adapter, Vec<String>> {
+fn adapter(entry: &RouteConfig, config: &Config) -> Result<Adapter, Vec<String>> {
     match (&entry.http, &entry.mcp, &entry.a2a) {
         (Some(http), None, None) => HttpAdapter::compile(http, entry).map(Adapter::Http),
         (None, Some(mcp), None) => McpAdapter::compile(mcp, entry).map(Adapter::Mcp),
-        (None, None, Some(a2a)) => A2aAdapter::compile(a2a, entry).map(Adapter::A2a),
+        (None, None, Some(a2a)) => A2aAdapter::compile(a2a, entry, &config.public_url).map(Adapter::A2a),
         _ => Err(vec![
             "give exactly one of [route.http], [route.mcp] and [route.a2a]: it says how requests \
              are mapped to scopes"

@@ -72,6 +72,18 @@ pub enum StartError {
     Random,
 }
 
+impl Config {
+    /// Compiles what can be compiled without starting.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong and what to do.
+    pub fn check(&self) -> Result<(), StartError> {
+        Routes::compile(self).map_err(StartError::Routes)?;
+        self.tls.as_ref().map(Tls::load).transpose()?;
+        Ok(())
+    }
+}
+
 /// A started gateway whose listeners are bound.
 pub struct Server {
     gateway: Arc<Gateway>,

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::output::remark;
-use bailiwick_authority::config::{Config, ConfigError, LogConfig, LogFormat};
+use bailiwick_authority::config::{Config, ConfigError, LogFormat};
 use bailiwick_authority::serve::Server;
 use clap::Args;
 use std::future::Future;
@@ -41,7 +41,7 @@ pub(crate) struct ServeArgs {
 
 pub(crate) async fn run(args: ServeArgs, _context: &Context) -> Result<(), Fault> {
     let config = config(&args)?;
-    log(&config.log)?;
+    log(&config.log.level, config.log.format == LogFormat::Json)?;
     let shutdown = shutdown()?;
     let data = config.data_dir.display().to_string();
     let server = Server::start(config).await.map_err(|error| Fault::local(error.to_string()))?;
@@ -111,19 +111,17 @@ fn refused(error: &ConfigError) -> Fault {
     Fault::local(error.to_string())
 }
 
-fn log(config: &LogConfig) -> Result<(), Fault> {
-    let filter = EnvFilter::try_new(&config.level)
-        .map_err(|error| Fault::local(format!("log.level: {error}")))?;
+/// Starts logging to standard error: lines for people, or one JSON object a line.
+pub(super) fn log(level: &str, json: bool) -> Result<(), Fault> {
+    let filter =
+        EnvFilter::try_new(level).map_err(|error| Fault::local(format!("log.level: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
+    let started = if json { builder.json().try_init() } else { builder.try_init() };
     started.map_err(|error| Fault::local(format!("logging does not start: {error}")))
 }
 
 /// Ends at the first interrupt or termination signal.
-fn shutdown() -> Result<impl Future<Output = ()> + Send + 'static, Fault> {
+pub(super) fn shutdown() -> Result<impl Future<Output = ()> + Send + 'static, Fault> {
     let listen = |kind| {
         signal(kind).map_err(|error| Fault::local(format!("signals cannot be caught: {error}")))
     };

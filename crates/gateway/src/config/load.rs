@@ -68,6 +68,15 @@ impl Config {
         }
     }
 
+    /// Moves the listener to another address; a public URL that was named after it follows.
+    pub(crate) fn relocate(&mut self, listen: std::net::SocketAddr) {
+        let named = format!("://{}", self.listen);
+        if let Some((scheme, "")) = self.public_url.split_once(&named) {
+            self.public_url = format!("{scheme}://{listen}");
+        }
+        self.listen = listen;
+    }
+
     /// `host[:port]` of the public URL.
     pub(crate) fn public_authority(&self) -> Option<&str> {
         self.public_url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest))

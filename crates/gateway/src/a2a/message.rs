@@ -1,0 +1,110 @@
+//! What a message asks for: its skill, and its structured parts as arguments.
+
+use bailiwick_core::outcome::Outcome;
+use serde_json::{Map, Value};
+
+use super::SKILL_KEY;
+use crate::stop::Stop;
+
+/// Prefix of the metadata members that are the gateway's to read and to write.
+const OURS: &str = "urn:bailiwick:";
+
+/// A message on its way to the agent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// The whole body, without what agents say in the gateway's name.
+    pub(crate) body: Value,
+    /// JSON pointer to the message's metadata.
+    pub(crate) carry_at: String,
+    /// The skill that it names.
+    pub(crate) skill: Option<String>,
+    /// The remote task that it goes on with.
+    pub(crate) task: Option<String>,
+    /// What constraints see: the members of its `data` parts, its text, the URLs of its files.
+    pub(crate) arguments: Map<String, Value>,
+}
+
+/// Reads the `SendMessageRequest` at `at` (a JSON pointer) of a body.
+pub(crate) fn read(mut body: Value, at: &str) -> Result<Sent, Stop> {
+    let malformed = |what: &str| Stop::new(Outcome::Malformed, what);
+    let request = body.pointer_mut(at).ok_or_else(|| malformed("the request has no params"))?;
+    if request.get("tenant").is_some_and(|tenant| tenant != "") {
+        return Err(malformed("`tenant` is not served on this route"));
+    }
+    let configured = request.pointer("/configuration/taskPushNotificationConfig");
+    if configured.is_some_and(|config| !config.is_null()) {
+        let detail = "push notifications would carry results past this gateway";
+        return Err(Stop::new(Outcome::ScopeNotGranted, detail));
+    }
+    let outer = request.get("metadata").and_then(|m| m.get(SKILL_KEY)).cloned();
+    strip(request);
+    let message = request.get_mut("message").ok_or_else(|| malformed("there is no `message`"))?;
+    let parts = message.get("parts").and_then(Value::as_array);
+    let arguments = arguments(parts.ok_or_else(|| malformed("the message has no `parts`"))?)?;
+    let inner = message.get("metadata").and_then(|m| m.get(SKILL_KEY)).cloned();
+    let skill = match (outer, inner) {
+        (Some(a), Some(b)) if a != b => {
+            return Err(malformed("the request and its message name different skills"));
+        }
+        (a, b) => a.or(b),
+    };
+    let skill = match skill {
+        None => None,
+        Some(Value::String(name)) => Some(name),
+        Some(_) => return Err(malformed("the skill in `metadata` is not text")),
+    };
+    let text = |name: &str| match message.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(malformed("`taskId` is not text")),
+    };
+    let task = text("taskId")?;
+    if message.get("referenceTaskIds").and_then(Value::as_array).is_some_and(|ids| !ids.is_empty())
+    {
+        return Err(malformed("`referenceTaskIds` is not served: a task stands on its own chain"));
+    }
+    strip(message);
+    let members = message.as_object_mut().ok_or_else(|| malformed("`message` is no object"))?;
+    members.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    Ok(Sent { body, carry_at: format!("{at}/message/metadata"), skill, task, arguments })
+}
+
+/// Takes away what only the gateway may say.
+fn strip(holder: &mut Value) {
+    if let Some(metadata) = holder.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !name.starts_with(OURS));
+    }
+}
+
+fn arguments(parts: &[Value]) -> Result<Map<String, Value>, Stop> {
+    let malformed = |what: &str| Stop::new(Outcome::Malformed, what);
+    let mut arguments = Map::new();
+    let (mut texts, mut urls) = (Vec::new(), Vec::new());
+    for part in parts {
+        let part = part.as_object().ok_or_else(|| malformed("a part is no object"))?;
+        match (part.get("text"), part.get("data"), part.get("url"), part.get("raw")) {
+            (Some(Value::String(text)), None, None, None) => texts.push(text.clone()),
+            (None, Some(Value::Object(data)), None, None) => {
+                for (name, value) in data {
+                    if arguments.insert(name.clone(), value.clone()).is_some() {
+                        return Err(malformed("two data parts name the same member"));
+                    }
+                }
+            }
+            (None, None, Some(Value::String(url)), None) => urls.push(Value::from(url.clone())),
+            (None, None, None, Some(Value::String(_))) => {}
+            _ => return Err(malformed("a part is not exactly one of text, data object, url, raw")),
+        }
+    }
+    for (name, value) in [
+        ("text", (!texts.is_empty()).then(|| Value::from(texts.join("\n")))),
+        ("urls", (!urls.is_empty()).then_some(Value::Array(urls))),
+    ] {
+        let Some(value) = value else { continue };
+        if arguments.insert(name.to_owned(), value).is_some() {
+            return Err(malformed("a data part has a member that is called like a part"));
+        }
+    }
+    Ok(arguments)
+}
