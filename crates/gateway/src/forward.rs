@@ -43,7 +43,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// What an agent presents to the gateway and no upstream ever sees, and what only a proxy may say.
-const STRIPPED: [&str; 20] = [
+pub(crate) const STRIPPED: [&str; 20] = [
     "authorization",
     "dpop",
     "actor-token",
