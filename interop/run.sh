@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export BAILIWICK_CACHE="${BAILIWICK_CACHE:-$HOME/.cache/bailiwick}"
 suites=("$@")
-[ "${#suites[@]}" -gt 0 ] || suites=(*/)
+if [ "${#suites[@]}" -eq 0 ]; then suites=(*/run.sh); suites=("${suites[@]%/run.sh}"); fi
 failed=()
 for suite in "${suites[@]}"; do
   suite="${suite%/}"
