@@ -5,17 +5,23 @@
 //! `policy/src/decide.rs` → `ledger/src/append.rs` → `forward.rs`.
 
 mod a2a;
+mod budget;
 mod call;
 mod carry;
+mod clock;
 mod config;
 mod connector;
+mod feed;
 #[cfg(test)]
 mod fixture;
 mod http_api;
 mod json;
+mod link;
 mod mcp;
 mod reply;
+mod spool;
 mod sse;
+mod standing;
 mod stop;
 
 pub use self::config::Config;
