@@ -5,6 +5,7 @@
 mod endpoints;
 mod enforcement;
 mod send;
+mod settling;
 
 pub use endpoints::Closing;
 pub use enforcement::{FeedFrame, FeedStream};

@@ -1,3 +1,5 @@
 //! What enforcement points and the Authority tell each other.
 
 pub mod feed;
+pub mod leases;
+pub mod receipts;

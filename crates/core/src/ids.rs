@@ -110,6 +110,10 @@ uuid_id! {
     ApprovalId,
     /// One request, for correlation in logs and problems.
     RequestId,
+    /// One opening of a gateway's spool: sequence numbers are counted within it.
+    EpochId,
+    /// One allotment of a budget to a gateway.
+    LeaseId,
 }
 
 macro_rules! text_id {

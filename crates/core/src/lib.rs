@@ -37,8 +37,8 @@ pub use chain::verify::{
     verify_chain, verify_grant, verify_leaf,
 };
 pub use constraint::{
-    CallArguments, Constraint, Debit, DebitKind, MemoryReads, Micros, NoReads, ReadSet, Refusal,
-    Rule, Totals,
+    CallArguments, Constraint, Debit, DebitKind, MemoryReads, Micros, NoReads, ReadSet, ReadsSalt,
+    Refusal, Rule, Totals,
 };
 pub use crypto::{
     Algorithm, BadSignature, SigningKey, Thumbprint, VerifyingKey, ct_eq, fill_random, hmac_sha256,
@@ -48,8 +48,8 @@ pub use error::VerifyError;
 pub use grant::{GrantClaims, GrantFacts};
 pub use hash::Sha256Hash;
 pub use ids::{
-    AgentId, ApprovalId, DecisionId, GrantId, IdError, RequestId, RevocationId, SubjectId, TaskId,
-    TenantId, TokenId, WorkflowId,
+    AgentId, ApprovalId, DecisionId, EpochId, GrantId, IdError, LeaseId, RequestId, RevocationId,
+    SubjectId, TaskId, TenantId, TokenId, WorkflowId,
 };
 pub use narrow::narrow;
 pub use outcome::Outcome;
