@@ -110,7 +110,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Receipt, LocalEffect), Unreadable>
     if count > SUBJECT_IDS_MAX {
         return Err(Unreadable);
     }
-    let subject_ids = (0..count).map(|_| from.text().map(str::to_owned)).collect::<Result<_, _>>()?;
+    let subject_ids =
+        (0..count).map(|_| from.text().map(str::to_owned)).collect::<Result<_, _>>()?;
     let length = usize::try_from(u32::from_le_bytes(from.array()?)).map_err(|_| Unreadable)?;
     let payload = from.take(length)?.to_vec();
     let proof = match from.byte()? {

@@ -1,0 +1,90 @@
+//! Records and faults for the tests of the spool.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bailiwick_core::{DebitKind, LeaseId, Micros, Sha256Hash, TaskId, TokenId, UnixMillis, sha256};
+use bailiwick_ledger::{Receipt, ReceiptKind};
+
+use super::proofs::Proof;
+use crate::budget::{Draw, Fate};
+
+/// Where the tests begin.
+pub(crate) const START: UnixMillis = UnixMillis(1_700_000_000_000);
+
+pub(crate) fn receipt(n: u64) -> Receipt {
+    Receipt {
+        kind: ReceiptKind::Decision,
+        time_ms: START.0 + n,
+        subject_ids: vec![format!("decision {n}"), format!("task {n}")],
+        payload: format!(r#"{{"n":{n},"v":1}}"#).into_bytes(),
+    }
+}
+
+pub(crate) fn proof(n: u64) -> Proof {
+    let hash: Sha256Hash = sha256(&n.to_le_bytes());
+    (hash, UnixMillis(START.0 + n + 90_000))
+}
+
+pub(crate) fn draw(n: u8, amount: i64) -> Draw {
+    Draw {
+        lease: LeaseId::new(START, [n; 10]),
+        task: TaskId::new(START, [n; 10]),
+        node: TokenId::new(START, [n; 10]),
+        kind: DebitKind::Subtree,
+        key: "calls".into(),
+        amount: Micros(amount),
+        fate: Fate::default(),
+    }
+}
+
+/// Faults of the disk that a test asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(AtomicU8);
+
+const NONE: u8 = 0;
+const NOT_PERSISTED: u8 = 1;
+const PERSISTED: u8 = 2;
+const HALF: u8 = 3;
+
+impl Faults {
+    /// Writes fail, and nothing gets to the disk.
+    pub(crate) fn not_persisted(&self) {
+        self.0.store(NOT_PERSISTED, Ordering::SeqCst);
+    }
+
+    /// Writes fail after everything got to the disk.
+    pub(crate) fn persisted(&self) {
+        self.0.store(PERSISTED, Ordering::SeqCst);
+    }
+
+    /// Writes fail half-way.
+    pub(crate) fn half(&self) {
+        self.0.store(HALF, Ordering::SeqCst);
+    }
+
+    /// The disk is in order again.
+    pub(crate) fn heal(&self) {
+        self.0.store(NONE, Ordering::SeqCst);
+    }
+
+    pub(super) fn check(&self, mut file: &File, bytes: &[u8]) -> std::io::Result<()> {
+        let written = match self.0.load(Ordering::SeqCst) {
+            NONE => return Ok(()),
+            PERSISTED => bytes,
+            HALF => &bytes[..bytes.len() / 2],
+            _ => &[],
+        };
+        file.write_all(written)?;
+        Err(std::io::Error::other("a fault that the test asked for"))
+    }
+
+    pub(super) fn check_recovery(&self) -> std::io::Result<()> {
+        if self.0.load(Ordering::SeqCst) == NONE {
+            Ok(())
+        } else {
+            Err(std::io::Error::other("still"))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Records on their way to the writer.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Pending;
+
+/// Records that may wait.
+const WAITING_MAX: usize = 65_536;
+
+/// A bounded queue with one taker.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Pending>,
+    idle: bool,
+    closed: bool,
+}
+
+impl Queue {
+    /// Adds a record, unless there is no room or nobody takes any more.
+    pub(super) fn push(&self, pending: Pending) -> Result<(), Pending> {
+        let mut state = self.state.lock();
+        if state.closed || state.waiting.len() >= WAITING_MAX {
+            return Err(pending);
+        }
+        state.waiting.push(pending);
+        if state.idle {
+            state.idle = false;
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for records and takes at most `max`; with `wait`, comes back empty after that long.
+    /// `None` once the queue is closed and empty.
+    pub(super) fn take(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Pending>> {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state.idle = true;
+            match wait {
+                None => self.wake.wait(&mut state),
+                Some(wait) => {
+                    if self.wake.wait_for(&mut state, wait).timed_out() {
+                        state.idle = false;
+                        break;
+                    }
+                }
+            }
+        }
+        let mut batch = Vec::new();
+        state.move_to(max, &mut batch);
+        Some(batch)
+    }
+
+    /// Takes what waits, up to a batch of `max`.
+    pub(super) fn take_more(&self, max: usize, batch: &mut Vec<Pending>) {
+        self.state.lock().move_to(max, batch);
+    }
+
+    /// Nothing is added any more; what waits is still taken.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn move_to(&mut self, max: usize, batch: &mut Vec<Pending>) {
+        let room = max.saturating_sub(batch.len());
+        if batch.is_empty() && self.waiting.len() <= room {
+            std::mem::swap(&mut self.waiting, batch);
+        } else {
+            batch.extend(self.waiting.drain(..room.min(self.waiting.len())));
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The writer: one thread, one file, one sync for everything that is waiting.
+//!
+//! INVARIANT: a record is answered for only after the sync that covers it. After a write or sync
+//! that failed nothing is answered for until the tail has been cut to what was durable and a new
+//! epoch has begun.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bailiwick_core::crypto::RandomUnavailable;
+use bailiwick_core::{EpochId, UnixMillis, fill_random};
+use bailiwick_ledger::LeafIndex;
+
+use super::proofs::UsedProofs;
+use super::segment::{self, Header, Previous, Segment};
+use super::{AppendError, Pending, Shared, frame};
+
+/// Records in one batch.
+const BATCH_MAX: usize = 1024;
+/// How often the writer lets callers run before a batch smaller than the last one.
+const GATHER_YIELDS: u32 = 4;
+/// How long a writer that has failed waits before it tries again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Records between two looks at expired proofs.
+const PRUNE_EVERY: usize = 4096;
+
+/// The writer's own state.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    file: File,
+    segment: Segment,
+    proofs: UsedProofs,
+    /// The highest time of a record.
+    now: UnixMillis,
+    unpruned: usize,
+    failed: bool,
+}
+
+/// A record of the current batch that is in order.
+struct Accepted {
+    pending: Pending,
+    sequence: u64,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (segment, file): (Segment, File),
+        proofs: UsedProofs,
+        now: UnixMillis,
+    ) -> Self {
+        Self { shared, file, segment, proofs, now, unpruned: 0, failed: false }
+    }
+
+    /// Runs until the last handle is gone; what waits then is still done.
+    pub(super) fn run(mut self) {
+        let mut last = 0;
+        loop {
+            let wait = self.failed.then_some(RETRY);
+            let Some(mut batch) = self.shared.queue.take(BATCH_MAX, wait) else { return };
+            if self.failed && !self.recover() {
+                for pending in batch {
+                    pending.refuse(AppendError::Failed);
+                }
+                continue;
+            }
+            // Whoever was answered last is on its way back. Letting it run first makes one sync of
+            // two; on an idle machine this returns at once.
+            for _ in 0..GATHER_YIELDS {
+                if batch.len() >= last {
+                    break;
+                }
+                std::thread::yield_now();
+                self.shared.queue.take_more(BATCH_MAX, &mut batch);
+            }
+            if !batch.is_empty() {
+                last = batch.len();
+                self.commit(batch);
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Pending>) {
+        let offset = self.segment.bytes;
+        let mut bytes = frame::mark(self.segment.header.epoch, offset);
+        let mark = wide(bytes.len());
+        let accepted = self.accept(batch, &mut bytes);
+        if accepted.is_empty() {
+            return;
+        }
+        match self.write(&bytes) {
+            Ok(()) => self.acknowledge(accepted, wide(bytes.len()), mark),
+            Err(error) => {
+                tracing::error!(%error, records = accepted.len(), "the spool could not be written");
+                self.failed = true;
+                self.shared.healthy.store(false, Ordering::Release);
+                for Accepted { pending, .. } in accepted {
+                    pending.proof.into_iter().for_each(|proof| self.proofs.remove(proof));
+                    // Whether it is durable is not known: the draws stay spent.
+                    pending.answer(Err(AppendError::Failed));
+                }
+            }
+        }
+    }
+
+    /// Sorts out replays and what there is no room for; gives every other record its number.
+    fn accept(&mut self, batch: Vec<Pending>, bytes: &mut Vec<u8>) -> Vec<Accepted> {
+        let mut accepted = Vec::with_capacity(batch.len());
+        let mut held = self.shared.bytes_pending.load(Ordering::Acquire);
+        for pending in batch {
+            let after = held.saturating_add(wide(pending.frame.len()));
+            if after > self.shared.room(pending.is_outcome) {
+                pending.refuse(AppendError::Full);
+                continue;
+            }
+            if let Some(proof) = pending.proof {
+                if self.proofs.holds(&proof.0) {
+                    pending.refuse(AppendError::Replayed);
+                    continue;
+                }
+                self.proofs.add(proof);
+            }
+            held = after;
+            bytes.extend(&pending.frame);
+            self.now = self.now.max(pending.time);
+            let sequence = self.segment.next().saturating_add(wide(accepted.len()));
+            accepted.push(Accepted { pending, sequence });
+        }
+        accepted
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        #[cfg(test)]
+        self.shared.faults.check(&self.file, bytes)?;
+        self.file.write_all(bytes)?;
+        self.file.sync_data()
+    }
+
+    fn acknowledge(&mut self, accepted: Vec<Accepted>, bytes: u64, mark: u64) {
+        let count = wide(accepted.len());
+        self.segment.bytes = self.segment.bytes.saturating_add(bytes);
+        self.segment.records = self.segment.records.saturating_add(count);
+        self.shared.pending.fetch_add(count, Ordering::AcqRel);
+        let frames = bytes.saturating_sub(mark);
+        self.shared.bytes_pending.fetch_add(frames, Ordering::AcqRel);
+        self.shared.publish(self.segment);
+        self.unpruned = self.unpruned.saturating_add(accepted.len());
+        for Accepted { pending, sequence } in accepted {
+            pending.answer(Ok(LeafIndex(sequence)));
+        }
+        if self.unpruned >= PRUNE_EVERY {
+            self.unpruned = 0;
+            self.proofs.prune(self.now);
+        }
+        if self.segment.bytes >= self.shared.segment_bytes {
+            self.roll();
+        }
+    }
+
+    /// Begins the next segment of the same epoch. Should that fail, this one grows on.
+    fn roll(&mut self) {
+        let header = Header { first: self.segment.next(), ..self.segment.header };
+        match self.begin(header) {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "the spool could not begin another segment"),
+        }
+    }
+
+    fn begin(&mut self, header: Header) -> std::io::Result<()> {
+        let number = self.segment.number.saturating_add(1);
+        let (segment, file) = segment::begin(&self.shared.directory, number, header)?;
+        self.segment = segment;
+        self.file = file;
+        self.shared.add(segment);
+        Ok(())
+    }
+
+    /// After a failure: cuts what nobody was answered for, and begins a new epoch.
+    fn recover(&mut self) -> bool {
+        match self.try_recover() {
+            Ok(()) => {
+                tracing::warn!("the spool can be written again");
+                self.failed = false;
+                self.shared.healthy.store(true, Ordering::Release);
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the spool still cannot be written");
+                false
+            }
+        }
+    }
+
+    fn try_recover(&mut self) -> std::io::Result<()> {
+        #[cfg(test)]
+        self.shared.faults.check_recovery()?;
+        self.file.set_len(self.segment.bytes)?;
+        self.file.sync_all()?;
+        // What was durable is read once more: a disk that lost it must not be built upon.
+        let mut last = [0];
+        if let Some(at) = self.segment.bytes.checked_sub(1) {
+            self.file.read_exact_at(&mut last, at)?;
+        }
+        let epoch = fresh_epoch(self.now).map_err(std::io::Error::other)?;
+        let ended = self.segment;
+        let previous = Previous { epoch: ended.header.epoch, next: ended.next() };
+        self.begin(Header { epoch, previous: Some(previous), first: 0 })
+    }
+}
+
+/// A new epoch of this moment.
+pub(super) fn fresh_epoch(now: UnixMillis) -> Result<EpochId, RandomUnavailable> {
+    let mut random = [0; 10];
+    fill_random(&mut random)?;
+    Ok(EpochId::new(now, random))
+}
+
+impl Pending {
+    /// The record will never be durable.
+    fn refuse(self, error: AppendError) {
+        if let Some(fate) = &self.fate {
+            fate.refused();
+        }
+        self.answer(Err(error));
+    }
+
+    fn answer(self, answer: Result<LeafIndex, AppendError>) {
+        // A caller that has gone away misses only its answer.
+        let _ = self.reply.send(answer);
+    }
+}
+
+pub(super) fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
