@@ -1,10 +1,11 @@
-//! `bailiwick bench`: settling over loopback HTTP with a durable ledger, beside its primitives.
+//! `bailiwick bench`: settling (and, as `bench gateway`, enforced calls) over loopback HTTP with a durable ledger, beside its primitives.
 //!
 //! Grants and proofs are signed before the clock runs; what runs is the server, the kernel and a
 //! load generator that writes prepared bytes and reads replies. CPU time is that of the two
 //! processes, from `/proc`, so the figures hold on a machine that is busy with something else.
 
 mod cpu;
+mod gateway;
 mod load;
 mod primitives;
 mod report;
@@ -22,7 +23,11 @@ use world::World;
 
 /// What to measure.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    /// Measure something else than settling
+    #[command(subcommand)]
+    what: Option<gateway::BenchCommand>,
     /// Numbers of callers
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64], value_name = "N,…",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -51,6 +56,9 @@ pub(crate) struct BenchArgs {
 }
 
 pub(crate) async fn run(args: BenchArgs, context: &Context) -> Result<(), Fault> {
+    if let Some(what) = args.what {
+        return gateway::run(what, context).await;
+    }
     let target = if args.running {
         Target::running(context, args.server_pid)
     } else {

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use crate::authorize::Allowed;
 use crate::call::{Outgoing, OutgoingBody};
 use crate::carry::ProvenanceTag;
+use crate::clock::Stopwatch;
 use crate::gateway::Gateway;
 use crate::outcome::Outcoming;
 use crate::reply::{ReplyHook, Touched};
@@ -92,7 +93,7 @@ pub(crate) struct Sending<'a> {
 /// The upstream cannot be reached, does not answer in time, or answers what hooks cannot look at.
 pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Response<Body>, Stop> {
     let Sending { gateway, route, body, hooks, place } = sending;
-    let watch = gateway.clock.stopwatch();
+    let watch = Stopwatch::start();
     let (chain, outgoing, tag, mut outcome) = match cleared {
         Cleared::Open(outgoing) => (None, outgoing, None, None),
         Cleared::Plumbing(chain, outgoing) => (Some(chain), outgoing, None, None),
@@ -173,6 +174,13 @@ async fn prepare(
     }
     let (bytes, body) = match (kept, body) {
         (OutgoingBody::Bytes(bytes), _) => (Some(bytes.clone()), full(bytes)),
+        (OutgoingBody::Json { mut value, carry_at }, _) => {
+            if let (Some(at), Some(tag)) = (&carry_at, tag) {
+                gateway.carry.into_message(route, &mut value, at, tag);
+            }
+            let bytes = Bytes::from(value.to_string());
+            (Some(bytes.clone()), full(bytes))
+        }
         (OutgoingBody::Untouched, Some(body)) => (None, body.map_err(Into::into).boxed_unsync()),
         (OutgoingBody::Untouched, None) => (Some(Bytes::new()), full(Bytes::new())),
     };

@@ -115,7 +115,7 @@ fn spawn(data: &Path, address: SocketAddr) -> Result<Child, Fault> {
 }
 
 /// A port of loopback that is free, with the next one free for the management listener.
-fn free_address() -> Result<SocketAddr, Fault> {
+pub(super) fn free_address() -> Result<SocketAddr, Fault> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     for _ in 0..32 {
         let Ok(address) = bind(0).and_then(|listener| listener.local_addr()) else { continue };

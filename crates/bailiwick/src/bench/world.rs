@@ -24,7 +24,6 @@ use bailiwick_core::{
 };
 use bailiwick_policy::{Inputs, PolicySource, default_sources};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 const DELEGATOR: &str = "spiffe://dev.bailiwick.example/agent/bench-delegator";
 const DELEGATEE: &str = "spiffe://dev.bailiwick.example/agent/bench-delegatee";
@@ -258,26 +257,35 @@ fn registry() -> ApplyRequest {
 
 /// The default pack, and as many rules about other agents and scopes as are asked for.
 fn policies(count: u32) -> Vec<PolicySource> {
-    let mut text = String::new();
-    for n in 0..count {
-        // Writing to a string does not fail.
-        let _ = match n % 2 {
-            0 => writeln!(
-                text,
-                "@id(\"bench.{n}\") permit(principal is Agent, action == Action::\"Delegate\", \
-                 resource == Agent::\"spiffe://dev.bailiwick.example/agent/b{n}\");"
-            ),
-            _ => writeln!(
-                text,
-                "@id(\"bench.{n}\") permit(principal is Agent, \
-                 action == Action::\"area.verb{n}\", resource) \
-                 when {{ principal.tenant == context.task.tenant }};"
-            ),
-        };
-    }
     let mut sources = default_sources();
-    if count > 0 {
-        sources.push(PolicySource::new("bench.cedar", text));
-    }
+    sources.extend(bench_policies(count));
     sources
+}
+
+/// Rules about other agents and scopes than those that are used, in files of a bounded size.
+pub(super) fn bench_policies(count: u32) -> Vec<PolicySource> {
+    const IN_A_FILE: usize = 4_000;
+    let rules: Vec<u32> = (0..count).collect();
+    rules
+        .chunks(IN_A_FILE)
+        .enumerate()
+        .map(|(at, rules)| {
+            let text: String = rules.iter().map(|n| rule(*n)).collect();
+            PolicySource::new(&format!("bench-{at}.cedar"), text)
+        })
+        .collect()
+}
+
+fn rule(n: u32) -> String {
+    match n % 2 {
+        0 => format!(
+            "@id(\"bench.{n}\") permit(principal is Agent, action == Action::\"Delegate\", \
+             resource == Agent::\"spiffe://dev.bailiwick.example/agent/b{n}\");\n"
+        ),
+        _ => format!(
+            "@id(\"bench.{n}\") permit(principal is Agent, \
+             action == Action::\"area.verb{n}\", resource) \
+             when {{ principal.tenant == context.task.tenant }};\n"
+        ),
+    }
 }
