@@ -314,7 +314,10 @@ fn oauth_error(code: ProblemCode) -> &'static str {
         ProblemCode::Unauthenticated => return "invalid_client",
         ProblemCode::RoleRequired | ProblemCode::NotFound => return "unauthorized_client",
         ProblemCode::Internal => return "server_error",
-        ProblemCode::RateLimited | ProblemCode::BadGateway | ProblemCode::GatewayTimeout => {
+        ProblemCode::RateLimited
+        | ProblemCode::ApprovalRateExceeded
+        | ProblemCode::BadGateway
+        | ProblemCode::GatewayTimeout => {
             return "temporarily_unavailable";
         }
         ProblemCode::VersionConflict
@@ -337,6 +340,7 @@ fn oauth_error(code: ProblemCode) -> &'static str {
         }
         Outcome::PolicyDenied
         | Outcome::ApprovalRequired
+        | Outcome::ApprovalRefused
         | Outcome::ApprovalInvalid
         | Outcome::OfflineHopForbidden
         | Outcome::FanoutExceeded

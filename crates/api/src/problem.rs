@@ -29,6 +29,8 @@ pub enum ProblemCode {
     UnsupportedMediaType,
     /// The caller asks faster than this listener serves.
     RateLimited,
+    /// The approver has approved as much in this hour as one person may.
+    ApprovalRateExceeded,
     /// What stands behind a gateway cannot be reached, or answered what may not be passed on.
     BadGateway,
     /// What stands behind a gateway did not begin to answer in time.
@@ -39,7 +41,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// The codes that are not outcomes of the token profile.
-    pub const HTTP: [Self; 11] = [
+    pub const HTTP: [Self; 12] = [
         Self::Unauthenticated,
         Self::RoleRequired,
         Self::NotFound,
@@ -48,6 +50,7 @@ impl ProblemCode {
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
         Self::RateLimited,
+        Self::ApprovalRateExceeded,
         Self::BadGateway,
         Self::GatewayTimeout,
         Self::Internal,
@@ -71,6 +74,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RateLimited => "rate_limited",
+            Self::ApprovalRateExceeded => "approval_rate_exceeded",
             Self::BadGateway => "bad_gateway",
             Self::GatewayTimeout => "gateway_timeout",
             Self::Internal => "internal",
@@ -92,6 +96,9 @@ impl ProblemCode {
             Self::MethodNotAllowed => "This path does not answer to this method.",
             Self::UnsupportedMediaType => "This endpoint does not read that media type.",
             Self::RateLimited => "The caller asks faster than this listener serves.",
+            Self::ApprovalRateExceeded => {
+                "The approver has approved as much in this hour as one person may."
+            }
             Self::BadGateway => {
                 "What stands behind the gateway cannot be reached, or its reply may not be passed on."
             }
@@ -123,6 +130,9 @@ impl ProblemCode {
                 "Send application/json, or a form where OAuth asks for one."
             }
             Self::RateLimited => "Wait as long as Retry-After says, then try again.",
+            Self::ApprovalRateExceeded => {
+                "Let another approver decide, or wait; somebody who approves everything reads nothing."
+            }
             Self::BadGateway => {
                 "Check that the route's upstream runs and answers as the route says; the call was \
                  decided, and may have been made."
@@ -147,7 +157,7 @@ impl ProblemCode {
             Self::TooLarge => 413,
             Self::MethodNotAllowed => 405,
             Self::UnsupportedMediaType => 415,
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::ApprovalRateExceeded => 429,
             Self::BadGateway => 502,
             Self::GatewayTimeout => 504,
             Self::Internal => 500,
@@ -208,6 +218,7 @@ fn outcome_status(outcome: Outcome) -> u16 {
         | Outcome::OfflineHopForbidden
         | Outcome::PolicyDenied
         | Outcome::ApprovalRequired
+        | Outcome::ApprovalRefused
         | Outcome::ApprovalInvalid => 403,
         Outcome::TaskClosed => 409,
         Outcome::StatusUnknown

@@ -8,6 +8,7 @@
 //! [`VerifiedChain`]; a delegator's grant goes through [`verify_grant`]. [`narrow`] computes what a
 //! child may hold; [`HeldAuthority::is_narrower_than`] checks that it does.
 
+pub mod action;
 pub mod authority;
 pub mod cache;
 mod certificate;
@@ -30,6 +31,7 @@ mod text;
 pub mod time;
 pub mod token;
 
+pub use action::{ActionCall, ActionDigest, ActionError, CanonicalAction};
 pub use authority::{ConstraintSet, HeldAuthority, NarrowError};
 pub use cache::VerifiedCache;
 pub use chain::verify::{

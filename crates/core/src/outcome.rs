@@ -113,6 +113,8 @@ outcomes! {
         "Synchronize the clock of the machine that made the token or proof.";
     WorkflowUnregistered "workflow_unregistered" "The workflow is not registered, or its owner is not live."
         "Register the workflow with a live owner: `bailiwick apply -f`.";
+    ApprovalRefused "approval_refused" "An approver has refused exactly this action."
+        "Do not ask for it again; do something else, or ask the approver why.";
 }
 
 impl fmt::Display for Outcome {
@@ -158,7 +160,7 @@ mod tests {
             assert_eq!(outcome.code().parse::<Outcome>(), Ok(*outcome));
             assert!(outcome.title().ends_with('.') && outcome.remedy().ends_with('.'));
         }
-        assert_eq!(Outcome::ALL.len(), 38);
+        assert_eq!(Outcome::ALL.len(), 39);
         assert!("no_such".parse::<Outcome>().is_err());
     }
 }

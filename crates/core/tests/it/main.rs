@@ -9,6 +9,7 @@
     reason = "test code"
 )]
 
+mod action;
 mod chain;
 mod fixture;
 mod grant;

@@ -229,7 +229,8 @@ impl<'a> ParsedGrant<'a> {
                 policy: None,
                 grant: None,
                 lineage,
-                ask: None,
+                // What the task may do without asking does not grow by being handed on.
+                ask: parent.hop.ask.clone(),
             },
         })
     }
