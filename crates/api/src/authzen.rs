@@ -1,5 +1,6 @@
 //! "May this token do this action with these arguments now?": AuthZEN Authorization API 1.0.
 
+use crate::approvals::ApprovalStanding;
 use bailiwick_core::ids::DecisionId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -238,6 +239,10 @@ pub struct EvaluationContext {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub arguments: Map<String, Value>,
+    /// Whether the call only looks: `read` or `write`. What is not declared counts as both: what it
+    /// returns as read, what it does as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
     /// The audience that the token must be for; the origin of the proof's URL when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
@@ -278,6 +283,10 @@ pub struct EvaluationOutcome {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub obligations: Vec<Value>,
+    /// The approval that the action waits for, with `approval_required` and `approval_refused`; or
+    /// the one that this decision used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStanding>,
     /// The decision's leaf; durable before this reply was sent.
     pub ledger_index: u64,
 }

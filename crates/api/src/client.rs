@@ -2,6 +2,7 @@
 //!
 //! A client never logs a token or puts one into an error. Replies are bounded in size and time.
 
+mod approvals;
 mod endpoints;
 mod enforcement;
 mod send;

@@ -6,6 +6,7 @@
 //! Requests refuse unknown members, except the OAuth forms, where RFC 6749 §3.2 asks a server to
 //! ignore them.
 
+pub mod approvals;
 pub mod authzen;
 pub mod client;
 pub mod dev;
@@ -22,6 +23,7 @@ pub mod tasks;
 pub mod timestamp;
 pub mod trace;
 
+pub use approvals::*;
 pub use authzen::*;
 pub use client::{Client, ClientError};
 pub use dev::*;

@@ -15,6 +15,8 @@ use utoipa::openapi::OpenApi;
         (name = "oauth", description = "Open, settle, renew, introspect, revoke"),
         (name = "tasks", description = "Tasks"),
         (name = "evaluation", description = "AuthZEN decisions for enforcement points"),
+        (name = "enforcement", description = "What enforcement points ask and report"),
+        (name = "approvals", description = "A person's yes or no to one action"),
         (name = "revocations", description = "Revocation, with a preview"),
         (name = "trace", description = "Who, through whom, by which decision"),
         (name = "registry", description = "Owners and workflows"),
