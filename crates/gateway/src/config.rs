@@ -296,7 +296,11 @@ pub struct RouteConfig {
 
 impl RouteConfig {
     /// Makes the paths of files absolute: they are taken from `base`.
-    fn resolve(&mut self, _base: &std::path::Path) {}
+    fn resolve(&mut self, base: &std::path::Path) {
+        if let Some(http) = &mut self.http {
+            http.resolve(base);
+        }
+    }
 }
 
 /// Why a configuration was refused. The text is complete: what is wrong, where, and what to do.

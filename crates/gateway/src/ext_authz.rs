@@ -143,7 +143,7 @@ async fn decide_on(
     let method = parts.method.as_str();
     let presented = Presented { headers: &parts.headers, peer: None, method, url: &url };
     let chain = identify(gateway, route, presented, attempt)?;
-    let read = adapter.reads_body(parts).then_some(body);
+    let read = adapter.reads_body(parts, path).then_some(body);
     let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), Some(&chain));
     let mapped = adapter.map(Inbound { parts, path, body: read })?;
     let (Asked::Call(call), Forward::Upstream(outgoing)) = (mapped.asked, mapped.forward) else {

@@ -81,7 +81,7 @@ async fn serve(
     }
 
     // What is asked.
-    let (read, untouched) = read_body(gateway, route, &parts, body).await.map_err(refusing)?;
+    let (read, untouched) = read_body(gateway, route, &parts, path, body).await.map_err(refusing)?;
     let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), chain);
     let inbound = Inbound { parts: &parts, path, body: read };
     let mapped = map(gateway, route, inbound, chain).await.map_err(refusing)?;
@@ -169,10 +169,11 @@ async fn read_body(
     gateway: &Gateway,
     route: &Route,
     parts: &Parts,
+    path: &str,
     body: Incoming,
 ) -> Result<(Option<Bytes>, Option<Incoming>), Stop> {
     let reads = match &route.adapter {
-        Adapter::Http(http) => http.reads_body(parts),
+        Adapter::Http(http) => http.reads_body(parts, path),
         Adapter::Mcp(mcp) => mcp.reads_body(parts),
         Adapter::A2a(a2a) => a2a.reads_body(parts),
     };
