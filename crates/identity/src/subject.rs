@@ -16,6 +16,7 @@ pub(crate) struct SubjectFacts {
     pub(crate) issuer: String,
     pub(crate) groups: Vec<String>,
     pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) issued: i64,
     pub(crate) authenticated_at: Option<i64>,
     pub(crate) expires: i64,
 }
@@ -47,6 +48,12 @@ impl Subject {
     #[must_use]
     pub fn attributes(&self) -> &BTreeMap<String, String> {
         &self.0.attributes
+    }
+
+    /// The `iat` of the token that showed it, in seconds since the epoch.
+    #[must_use]
+    pub fn issued(&self) -> i64 {
+        self.0.issued
     }
 
     /// When the subject authenticated (`auth_time`), in seconds since the epoch, where stated.

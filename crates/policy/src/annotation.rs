@@ -6,6 +6,7 @@ use bailiwick_core::limits::TTL_SECONDS_MAX;
 use bailiwick_core::outcome::Outcome;
 use cedar_policy::Effect;
 
+use crate::approver::Approver;
 use crate::obligation::Obligation;
 use crate::suggest::closest;
 
@@ -73,7 +74,7 @@ fn one(read: &mut Annotations, effect: Effect, key: &str, value: &str) -> Result
         "reason" => read.reason = Some(forbid_only(effect, key, text(key, value)?)?),
         "code" => read.code = Some(forbid_only(effect, key, code(value)?)?),
         "approval" => {
-            let by = text(key, value)?;
+            let by = approver(&text(key, value)?)?;
             permit_only(effect, key)?;
             read.obligations.push(Obligation::Approval { by });
         }
@@ -131,6 +132,18 @@ fn text(key: &str, value: &str) -> Result<String, Fault> {
         ));
     }
     Ok(trimmed.to_owned())
+}
+
+/// A name that nobody can ever be would be an obligation that is never met.
+fn approver(value: &str) -> Result<String, Fault> {
+    if value.parse::<Approver>().is_ok() {
+        return Ok(value.to_owned());
+    }
+    let help = match closest(value, Approver::FORMS) {
+        Some(form) if !form.ends_with('…') => format!("did you mean `{form}`?"),
+        _ => format!("an approver is one of {}", Approver::FORMS.join(", ")),
+    };
+    Err((format!("`@approval(\"{}\")` names nobody who could approve", value.escape_debug()), help))
 }
 
 fn seconds(value: &str) -> Result<u64, Fault> {

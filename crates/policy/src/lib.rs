@@ -14,6 +14,7 @@
 
 mod act;
 mod annotation;
+mod approver;
 mod decide;
 mod decision;
 mod engine;
@@ -35,13 +36,14 @@ mod suggest;
 mod verdict;
 
 pub use self::act::Act;
+pub use self::approver::{Approver, UnknownApprover};
 pub use self::decide::{Denial, Permit, Refusal, decide};
 pub use self::decision::{Decision, Evaluated, Inputs};
 pub use self::engine::Engine;
 pub use self::explain::{Condition, Explanation, PolicyTrace, explain};
 pub use self::facts::{
-    AgentFacts, AgentStatus, Binding, ChainFacts, Facts, Provenance, ResourceFacts, Sensitivity,
-    SubjectFacts, TaskFacts, UnknownWord,
+    AgentFacts, AgentStatus, Binding, CallEffect, ChainFacts, Facts, Provenance, ResourceFacts,
+    Sensitivity, SubjectFacts, TaskFacts, UnknownWord,
 };
 pub use self::fixture::{CaseReport, FixtureError, FixtureReport, run_fixtures};
 pub use self::obligation::Obligation;

@@ -12,7 +12,7 @@ pub enum Obligation {
     /// `@approval("owner")`: somebody must have approved this very request. Unmet, the answer is
     /// a denial with `approval_required`.
     Approval {
-        /// Who.
+        /// Who: an [`Approver`](crate::Approver).
         by: String,
     },
     /// `@max_ttl("300")`: what is issued lives no longer than this.

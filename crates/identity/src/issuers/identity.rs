@@ -36,7 +36,7 @@ fn subject(
     claims: &UnverifiedClaims,
     expires: i64,
 ) -> Result<Subject, IdentityError> {
-    claims.date("iat")?.ok_or(IdentityError::Malformed("no `iat`"))?;
+    let issued = claims.date("iat")?.ok_or(IdentityError::Malformed("no `iat`"))?;
     let name = claims
         .required_text(&config.subject_claim, "the claim that names the subject is missing")?;
     if config.subject_claim == "email" && claims.get("email_verified") != Some(&Value::Bool(true)) {
@@ -50,6 +50,7 @@ fn subject(
         issuer: config.issuer.clone(),
         groups: groups(claims.get(&config.groups_claim))?,
         attributes: attributes(config, claims)?,
+        issued,
         authenticated_at: claims.date("auth_time")?,
         expires,
     }))
