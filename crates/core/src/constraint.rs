@@ -48,7 +48,7 @@ pub use meet::Meet;
 pub use members::{Members, Scalar};
 pub use number::{Micros, Number};
 pub use path::CanonicalPath;
-pub use reads::{MemoryReads, NoReads, ReadSet, ReadSource};
+pub use reads::{MemoryReads, NoReads, ReadSet, ReadSource, ReadsSalt};
 
 /// The character that marks a string constraint that denies everything.
 pub const NOTHING: char = '\0';

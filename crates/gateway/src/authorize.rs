@@ -202,6 +202,7 @@ impl Question<'_> {
             // How often an agent has handed on is the Authority's to count; a use does not change it.
             chain: ChainFacts::of(self.chain, 0),
             delegatee: None,
+            effect: self.call.effect,
             held: claims.authority.clone(),
             offline: self.chain.unsettled() > 0,
             provenance: self.provenance,

@@ -4,22 +4,16 @@
 //! same for every protocol.
 
 use bailiwick_core::scope::Scope;
+/// Whether a call only looks. What a read returns may become admissible (`from_read`) and raises the
+/// task's exposure. What nobody declared (`Unknown`, the default) counts as both for policy and
+/// exposure, and makes nothing admissible.
+pub(crate) use bailiwick_policy::CallEffect;
 use bailiwick_policy::{Binding, ResourceFacts};
 use bytes::Bytes;
 use http::request::Parts;
 use serde_json::{Map, Value};
 
 use crate::reply::ReplyHook;
-
-/// Whether a call only looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum CallEffect {
-    /// It reads: what it returns may become admissible (`from_read`) and raises the task's exposure.
-    Read,
-    /// It changes something. What is not declared is taken to write.
-    Write,
-}
 
 /// A tool as its server described it.
 #[derive(Clone, Debug, PartialEq, Eq)]

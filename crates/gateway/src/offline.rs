@@ -10,7 +10,7 @@ use bailiwick_core::token::HopClaims;
 use bailiwick_core::{DecisionId, Sha256Hash, UnixMillis, sha256};
 use bailiwick_ledger::{Receipt, Record, record};
 use bailiwick_policy::{
-    Act, Binding, ChainFacts, Facts, Permit, PolicySet, ResourceFacts, Sensitivity, decide,
+    Act, Binding, CallEffect, ChainFacts, Facts, Permit, PolicySet, ResourceFacts, Sensitivity, decide,
 };
 use moka::sync::Cache;
 use serde_json::{Map, json};
@@ -109,6 +109,7 @@ async fn settle_hop(
             fanout: 0,
             max_depth: parent.del_max_depth,
         },
+        effect: CallEffect::Unknown,
         held: parent.authority.clone(),
         offline: true,
         provenance: question.provenance,

@@ -13,7 +13,9 @@ use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::ids::{AgentId, SubjectId, TaskId, TenantId, WorkflowId};
 use serde::{Deserialize, Serialize};
 
-pub use self::vocabulary::{AgentStatus, Binding, Provenance, Sensitivity, UnknownWord};
+pub use self::vocabulary::{
+    AgentStatus, Binding, CallEffect, Provenance, Sensitivity, UnknownWord,
+};
 
 /// Every input of one decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Facts {
     /// The agent that is handed authority; present for [`Act::Delegate`](crate::Act) only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegatee: Option<AgentFacts>,
+    /// Whether an invocation only looks. Records from before it was asked say nothing.
+    #[serde(default)]
+    pub effect: CallEffect,
     /// Authority the actor holds now.
     #[serde(with = "authority_detail")]
     pub held: HeldAuthority,
@@ -103,6 +108,10 @@ pub struct TaskFacts {
     pub deadline_seconds_left: i64,
     /// Its environment.
     pub environment: String,
+    /// The most sensitive data it has read so far; public before it has read any, and in records
+    /// from before this was kept.
+    #[serde(default = "nothing_read")]
+    pub exposure: Sensitivity,
     /// The task.
     pub id: TaskId,
     /// What it is for.
@@ -113,6 +122,11 @@ pub struct TaskFacts {
     pub tenant: TenantId,
     /// The kind of task.
     pub workflow: WorkflowId,
+}
+
+/// The exposure of a task that has read nothing.
+const fn nothing_read() -> Sensitivity {
+    Sensitivity::Public
 }
 
 /// The chain behind the request.

@@ -7,7 +7,7 @@ use bailiwick_core::scope::{Scope, ScopeForm};
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 
 use crate::act::Act;
-use crate::facts::{AgentStatus, Binding, Provenance, Sensitivity};
+use crate::facts::{AgentStatus, Binding, CallEffect, Provenance, Sensitivity};
 use crate::schema::{stand_in, wildcards_above};
 
 /// A name that Cedar does not take: a fault of this crate.
@@ -31,6 +31,7 @@ pub(crate) struct Names {
     statuses: Vec<RestrictedExpression>,
     provenances: Vec<RestrictedExpression>,
     bindings: Vec<RestrictedExpression>,
+    effects: Vec<RestrictedExpression>,
     start_task: Action,
     delegate: Action,
     cross_domain: Action,
@@ -98,6 +99,10 @@ impl Names {
                 "Binding",
                 &Binding::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
             )?,
+            effects: words(
+                "CallEffect",
+                &CallEffect::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
+            )?,
             start_task: action("StartTask", &[])?,
             delegate: action("Delegate", &[])?,
             cross_domain: action("CrossDomain", &[])?,
@@ -148,6 +153,10 @@ impl Names {
 
     pub(crate) fn binding(&self, of: Binding) -> RestrictedExpression {
         pick(&self.bindings, Binding::ALL, of)
+    }
+
+    pub(crate) fn effect(&self, of: CallEffect) -> RestrictedExpression {
+        pick(&self.effects, CallEffect::ALL, of)
     }
 }
 

@@ -36,6 +36,7 @@ needs! {
     CHAIN_FANOUT = "context.chain.fanout",
     CHAIN_MAX_DEPTH = "context.chain.max_depth",
     CHAIN_PATH = "context.chain.path",
+    EFFECT = "context.effect",
     HELD_CONSTRAINED = "context.held.constrained",
     HELD_SCOPES = "context.held.scopes",
     OFFLINE = "context.offline",
@@ -47,6 +48,7 @@ needs! {
     TASK_AGE = "context.task.age_seconds",
     TASK_DEADLINE = "context.task.deadline_seconds_left",
     TASK_ENVIRONMENT = "context.task.environment",
+    TASK_EXPOSURE = "context.task.exposure",
     TASK_ID = "context.task.id",
     TASK_PURPOSE = "context.task.purpose",
     TASK_CEILING = "context.task.sensitivity_ceiling",
@@ -85,6 +87,7 @@ impl Needs {
     pub(crate) const TASK: Self = Self::TASK_AGE
         .and(Self::TASK_DEADLINE)
         .and(Self::TASK_ENVIRONMENT)
+        .and(Self::TASK_EXPOSURE)
         .and(Self::TASK_ID)
         .and(Self::TASK_PURPOSE)
         .and(Self::TASK_CEILING)

@@ -5,6 +5,7 @@ use bailiwick_core::{
     AgentId, Debit, Outcome, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis,
 };
 use bailiwick_ledger::LeafIndex;
+use bailiwick_policy::Sensitivity;
 
 use super::{
     HolderKeyRecord, IssuerKeyRecord, PolicyRecord, RecordStatus, RegistryRecord, TaskRecord,
@@ -88,6 +89,16 @@ pub enum Effect {
         entries: Vec<NodeDebit>,
         /// The caller's proof of possession.
         proof: Option<ProofRow>,
+        /// What the call lets the task read, when that is more sensitive than what it has read.
+        exposes: Option<Sensitivity>,
+    },
+    /// A task has read something this sensitive; what it has read before does not get less. Refused
+    /// when it is not open.
+    Expose {
+        /// The task.
+        task: TaskId,
+        /// How sensitive.
+        level: Sensitivity,
     },
     /// A task ends: every token of it dies. Refused when it is not open, or when it is completed or
     /// cancelled after its deadline.

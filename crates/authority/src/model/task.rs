@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bailiwick_core::{SubjectId, TaskId, TenantId, TokenId, UnixMillis, WorkflowId};
+use bailiwick_core::{ReadsSalt, SubjectId, TaskId, TenantId, TokenId, UnixMillis, WorkflowId};
 use bailiwick_policy::Sensitivity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,7 +60,7 @@ impl FromStr for TaskState {
     }
 }
 
-/// One task. Only `state` and `closed_ms` ever change.
+/// One task. Only `state`, `closed_ms`, `exposure` and `reads_salt` ever change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskRecord {
     /// `txn` of every token of the task.
@@ -107,6 +107,10 @@ pub struct TaskRecord {
     pub hop_rate_per_minute: u32,
     /// Audiences its tokens may name.
     pub audiences: Vec<String>,
+    /// The most sensitive data that it has read so far; public before it has read any.
+    pub exposure: Sensitivity,
+    /// Salts the digests of what it has read. None once it has ended: nothing is read then.
+    pub reads_salt: Option<ReadsSalt>,
 }
 
 impl TaskRecord {

@@ -12,7 +12,8 @@ use bailiwick_core::{Refusal, TokenId, VerifiedChain};
 use bailiwick_identity::NonceRule;
 use bailiwick_ledger::record;
 use bailiwick_policy::{
-    Act, Binding, ChainFacts, Facts, Permit, Provenance, ResourceFacts, Sensitivity, decide,
+    Act, Binding, CallEffect, ChainFacts, Facts, Permit, Provenance, ResourceFacts, Sensitivity,
+    UnknownWord, decide,
 };
 use serde_json::{Value, json};
 
@@ -106,7 +107,9 @@ async fn try_evaluate(
     let set = authority.policy.current();
     let permit = decide(&set, Some(&chain), &Act::Invoke { scope }, &facts, attempt.id, now, ())
         .map_err(denied)?;
-    release(authority, attempt, &chain, permit, debits).await
+    let reads = facts.effect.may_read() && facts.sensitivity > task.exposure;
+    let exposes = reads.then_some(facts.sensitivity);
+    release(authority, attempt, &chain, permit, debits, exposes).await
 }
 
 /// Verifies what the agent presented to the enforcement point: token, audience, possession.
@@ -173,9 +176,7 @@ fn resource_facts(ask: &EvaluationRequest) -> Result<ResourceFacts, Stop> {
     // Data of which nothing is said is treated as the most sensitive.
     let sensitivity = match properties.sensitivity.as_deref() {
         None => Sensitivity::default(),
-        Some(word) => word.parse().map_err(|error: bailiwick_policy::UnknownWord| {
-            Stop::new(Outcome::Malformed, format!("resource.properties.sensitivity: {error}"))
-        })?,
+        Some(word) => word.parse().map_err(unknown("resource.properties.sensitivity"))?,
     };
     Ok(ResourceFacts {
         id: ask.resource.id.clone(),
@@ -267,9 +268,11 @@ fn invoke_facts(
     let binding = match ask.resource.properties.binding.as_deref() {
         // Whoever asks about each call is the wrap around what it guards.
         None => Binding::Wrapped,
-        Some(word) => word.parse().map_err(|error: bailiwick_policy::UnknownWord| {
-            Stop::new(Outcome::Malformed, format!("resource.properties.binding: {error}"))
-        })?,
+        Some(word) => word.parse().map_err(unknown("resource.properties.binding"))?,
+    };
+    let effect = match ask.context.effect.as_deref() {
+        None => CallEffect::Unknown,
+        Some(word) => word.parse().map_err(unknown("context.effect"))?,
     };
     Ok(Facts {
         actor: facts::agent(agent),
@@ -278,6 +281,7 @@ fn invoke_facts(
         binding,
         chain: ChainFacts::of(chain, fanout),
         delegatee: None,
+        effect,
         held: claims.authority.clone(),
         offline: false,
         provenance: Provenance::Intact,
@@ -290,12 +294,18 @@ fn invoke_facts(
     })
 }
 
+/// A word of the request that is none of its vocabulary.
+fn unknown(member: &'static str) -> impl Fn(UnknownWord) -> Stop {
+    move |error| Stop::new(Outcome::Malformed, format!("{member}: {error}"))
+}
+
 async fn release(
     authority: &Authority,
     attempt: &Attempt,
     chain: &VerifiedChain,
     permit: Permit<()>,
     debits: Vec<NodeDebit>,
+    exposes: Option<Sensitivity>,
 ) -> Result<EvaluationResponse, Stop> {
     let claims = chain.claims();
     let effect = Effect::Debit {
@@ -303,6 +313,7 @@ async fn release(
         jti: claims.jti,
         entries: debits.clone(),
         proof: attempt.proof,
+        exposes,
     };
     let allowed = Allowed {
         agent: claims.client_id.clone(),

@@ -59,6 +59,7 @@ pub(crate) fn task(task: &TaskRecord, now: UnixMillis) -> TaskFacts {
         age_seconds: now.0.saturating_sub(task.opened_ms.0) / 1000,
         deadline_seconds_left: left,
         environment: task.env.clone(),
+        exposure: task.exposure,
         tenant: task.tenant.clone(),
         sensitivity_ceiling: task.sensitivity,
     }

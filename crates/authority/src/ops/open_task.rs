@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bailiwick_api::ProblemCode;
 use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::ids::{TaskId, TokenId};
 use bailiwick_core::limits::DEPTH_MAX;
@@ -9,9 +10,11 @@ use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::{Scope, ScopeSet};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_core::token::{ActChain, Actor, HolderBinding, HopClaims, HopFacts};
+use bailiwick_core::{ReadsSalt, fill_random};
 use bailiwick_identity::{Subject, Workload};
 use bailiwick_policy::{
-    Act, Binding, ChainFacts, Facts, Provenance, ResourceFacts, SubjectFacts, decide,
+    Act, Binding, CallEffect, ChainFacts, Facts, Provenance, ResourceFacts, Sensitivity,
+    SubjectFacts, decide,
 };
 use serde_json::{Map, Value};
 
@@ -83,7 +86,7 @@ async fn try_open(
         .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
 
     let held = narrow_to(instance.authority, ask.scope)?;
-    let task = task_record(authority, now, &subject, &workflow, instance.parameters, &held);
+    let task = task_record(authority, now, &subject, &workflow, instance.parameters, &held)?;
     let (status_idx, status) = status(authority).await?;
     let mut claims =
         root_claims(authority, &task, &agent, &workload, key.binding, held, audience, now);
@@ -181,10 +184,12 @@ fn task_record(
     workflow: &WorkflowEntry,
     parameters: Value,
     ceiling: &HeldAuthority,
-) -> TaskRecord {
+) -> Result<TaskRecord, Stop> {
+    let mut salt = [0; 32];
+    fill_random(&mut salt).map_err(|error| Stop::new(ProblemCode::Internal, error.to_string()))?;
     let document = workflow.document();
     let attributes = subject.attributes().iter().map(|(k, v)| (k.clone(), Value::from(v.clone())));
-    TaskRecord {
+    Ok(TaskRecord {
         id: TaskId::new(now, authority.fresh()),
         subject: subject.id().clone(),
         subject_issuer: subject.issuer().to_owned(),
@@ -207,7 +212,9 @@ fn task_record(
         max_fanout: document.max_fanout,
         hop_rate_per_minute: document.hops_per_minute_max,
         audiences: document.audiences.clone(),
-    }
+        exposure: Sensitivity::Public,
+        reads_salt: Some(ReadsSalt::new(salt)),
+    })
 }
 
 fn root_expiry(workflow: &WorkflowEntry, task: &TaskRecord, now: UnixMillis) -> i64 {
@@ -275,6 +282,7 @@ pub(crate) fn start_facts(
         binding: Binding::Verifies,
         chain: ChainFacts { max_depth: claims.del_max_depth, ..ChainFacts::default() },
         delegatee: None,
+        effect: CallEffect::Unknown,
         held: claims.authority.clone(),
         offline: false,
         provenance: Provenance::Intact,

@@ -11,7 +11,9 @@ use bailiwick_core::time::UnixMillis;
 use bailiwick_core::token::{Actor, HolderBinding, HopClaims, HopFacts};
 use bailiwick_core::{UnverifiedToken, VerifiedGrant, VerifyError, verify_grant};
 use bailiwick_identity::Workload;
-use bailiwick_policy::{Act, Binding, ChainFacts, Facts, Provenance, ResourceFacts, decide};
+use bailiwick_policy::{
+    Act, Binding, CallEffect, ChainFacts, Facts, Provenance, ResourceFacts, decide,
+};
 use serde_json::Map;
 
 use super::facts;
@@ -256,6 +258,7 @@ pub(crate) fn delegate_facts(
         binding: Binding::Verifies,
         chain: ChainFacts::of(&parent.chain, fanout),
         delegatee: Some(facts::agent(delegatee)),
+        effect: CallEffect::Unknown,
         held: parent.chain.claims().authority.clone(),
         offline: false,
         provenance: Provenance::Intact,

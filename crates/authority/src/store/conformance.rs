@@ -9,6 +9,7 @@ pub(super) mod end;
 pub(super) mod ledger;
 pub(super) mod registry;
 pub(super) mod restart;
+pub(super) mod spool;
 pub(super) mod work;
 
 use bailiwick_core::TokenId;
@@ -47,6 +48,13 @@ macro_rules! conformance {
             ledger: leaves_have_no_gap, receipts_are_found_by_their_ids,
             an_erased_payload_leaves_its_entry, bounds_are_refused, tasks_are_listed_newest_first,
             status_indices_are_never_given_twice, a_probe_writes_no_leaf;
+            spool: a_report_is_taken_once_and_is_all_leaves,
+            every_leaf_of_a_report_is_found_by_its_ids,
+            a_lease_is_debited_in_full_and_returned_as_far_as_it_was_not_drawn,
+            the_same_lease_twice_gives_back_once, an_epoch_that_is_complete_gives_its_leases_back,
+            a_draw_that_no_lease_covers_is_counted_all_the_same,
+            a_lease_needs_a_live_task_and_token, leases_and_calls_never_overspend_together,
+            leases_and_epochs_survive_a_restart;
             restart: everything_acknowledged_is_there_again, proofs_are_refused_after_a_restart,
             time_never_runs_back, old_proofs_are_pruned, budgets_and_fanout_survive;
         );
@@ -149,7 +157,7 @@ fn renew(token: &TokenRecord) -> Effect {
 }
 
 fn debit(token: &TokenRecord, entries: Vec<model::NodeDebit>) -> Effect {
-    Effect::Debit { task: token.task, jti: token.jti, entries, proof: None }
+    Effect::Debit { task: token.task, jti: token.jti, entries, proof: None, exposes: None }
 }
 
 fn exhausted(key: &str) -> Refused {

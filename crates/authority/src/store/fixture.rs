@@ -3,8 +3,8 @@
 //! Included by path where it is needed, beside a name `model`.
 
 use bailiwick_core::{
-    AgentId, Debit, DebitKind, DecisionId, HolderBinding, Micros, RevocationId, Sha256Hash, TaskId,
-    Thumbprint, TokenId, UnixMillis,
+    AgentId, Debit, DebitKind, DecisionId, HolderBinding, Micros, ReadsSalt, RevocationId,
+    Sha256Hash, TaskId, Thumbprint, TokenId, UnixMillis,
 };
 use bailiwick_ledger::{Receipt, ReceiptKind};
 
@@ -89,6 +89,8 @@ impl Maker {
             env: "dev".to_owned(),
             ceiling: serde_json::json!({"type": "agent_delegation", "scopes": ["banking.*"]}),
             sensitivity: "internal".parse().unwrap(),
+            exposure: "public".parse().unwrap(),
+            reads_salt: Some(ReadsSalt::new([5; 32])),
             opened_ms: self.now,
             deadline_ms: self.now.saturating_add_seconds(TASK_SECONDS),
             state: TaskState::Open,

@@ -10,6 +10,8 @@
 //!
 //! Which reads happened is known only to the component that saw them; elsewhere [`NoReads`] denies.
 
+mod salt;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -18,6 +20,8 @@ use super::members::Scalar;
 use super::number::Number;
 use crate::limits::JSON_DEPTH_MAX;
 use crate::scope::Scope;
+
+pub use salt::{ReadsSalt, SaltError};
 
 /// One element of `from_read`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -129,3 +129,29 @@ vocabulary! {
         Opaque = "opaque",
     }
 }
+
+vocabulary! {
+    /// Whether an invocation only looks, as its enforcement point declares it.
+    CallEffect {
+        /// It reads.
+        Read = "read",
+        /// It changes something, and what it answers is no data of the resource.
+        Write = "write",
+        /// Nobody said. It is treated as both: what it returns counts as read, what it does as
+        /// written.
+        Unknown = "unknown",
+    }
+}
+
+impl Default for CallEffect {
+    fn default() -> Self {
+        Self::Unknown
+    }
+}
+
+impl CallEffect {
+    /// Whether what it returns counts as data that the task has seen.
+    pub const fn may_read(self) -> bool {
+        !matches!(self, Self::Write)
+    }
+}

@@ -255,6 +255,10 @@ fn an_offline_chain_is_decided_hop_by_hop() {
 /// (what, condition of a permit, whether the ordinary facts meet it)
 const CONDITIONS: &[(&str, &str, bool)] = &[
     ("subject", "context.subject == Subject::\"user:alice@dev.example\"", true),
+    ("effect", "context.effect == CallEffect::\"write\"", true),
+    ("other effect", "context.effect == CallEffect::\"read\"", false),
+    ("exposure", "context.task.exposure.level == Level::\"internal\"", true),
+    ("exposure's rank", "context.task.exposure.rank > 1", false),
     ("subject's issuer", "context.subject.issuer like \"https://idp.*\"", true),
     ("group", "context.subject in Group::\"finance\"", true),
     ("other group", "context.subject in Group::\"sales\"", false),

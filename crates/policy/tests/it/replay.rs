@@ -68,6 +68,18 @@ fn every_fact_survives_storage() {
 }
 
 #[test]
+fn a_decision_from_before_effect_and_exposure_were_asked_is_taken_again() {
+    let set = PolicySet::default_pack().unwrap();
+    let mut stored =
+        decided(&set, &[("/effect", json!("unknown")), ("/task/exposure", json!("public"))]);
+    let facts = stored["inputs"]["facts"].as_object_mut().unwrap();
+    facts.remove("effect").unwrap();
+    facts["task"].as_object_mut().unwrap().remove("exposure").unwrap();
+    let replayed = replay_json(&set, &stored).unwrap().unwrap();
+    assert!(!replayed.answer_changed && !replayed.grounds_changed, "{replayed:?}");
+}
+
+#[test]
 fn what_the_code_refused_policy_does_not_answer_for() {
     let set = load("permit(principal, action, resource);");
     let refusal = Refusal {

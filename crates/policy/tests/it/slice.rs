@@ -60,7 +60,7 @@ const RESOURCES: [&str; 9] = [
     "resource == TrustDomain::\"b.example\"",
 ];
 
-const CONDITIONS: [&str; 26] = [
+const CONDITIONS: [&str; 28] = [
     "",
     "when { context.offline }",
     "when { context.sensitivity.rank <= 1 }",
@@ -86,6 +86,8 @@ const CONDITIONS: [&str; 26] = [
     "when { context.ttl_seconds * 9007199254740991 * 9007199254740991 > 0 }",
     "when { {a: context.agent.tenant} == {a: \"acme\"} && context.task.deadline_seconds_left > 0 }",
     "when { context.agent in Team::\"team:payments\" && context.task.workflow == Workflow::\"banking.pay-bill\" }",
+    "when { context.effect != CallEffect::\"read\" }",
+    "when { context.task.exposure.rank > 1 && context.agent.clearance.rank < 3 }",
     "when { context.task.age_seconds < 5 && context.task.purpose like \"pay*\" && context.task.id != \"\" }",
 ];
 
@@ -173,10 +175,12 @@ fn changes() -> impl Strategy<Value = Vec<(&'static str, Value)>> {
         pick("/chain/fanout", vec![json!(5)]),
         pick("/ttl_seconds", vec![json!(0), json!(60)]),
         pick("/delegatee/id", vec![json!("spiffe://dev.bailiwick.example/agent/other")]),
+        pick("/effect", vec![json!("read"), json!("unknown")]),
+        pick("/task/exposure", levels()),
     );
     (lists, more).prop_map(|(a, b)| {
         let a = [a.0, a.1, a.2, a.3, a.4, a.5, a.6, a.7, a.8, a.9];
-        let b = [b.0, b.1, b.2, b.3, b.4, b.5, b.6];
+        let b = [b.0, b.1, b.2, b.3, b.4, b.5, b.6, b.7, b.8];
         a.into_iter().chain(b).flatten().collect()
     })
 }

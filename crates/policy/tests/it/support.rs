@@ -17,6 +17,7 @@ pub(crate) fn facts_json() -> Value {
     json!({
         "actor": agent("orchestrator", "confidential"),
         "delegatee": agent("payer", "internal"),
+        "effect": "write",
         "approvals": [],
         "arguments": { "amount": 12.5, "recipient": "bob", "tags": ["a", "b"], "urgent": true },
         "binding": "verifies",
@@ -36,7 +37,7 @@ pub(crate) fn facts_json() -> Value {
         "task": {
             "id": TASK, "purpose": "pay the bill", "workflow": "banking.pay-bill",
             "age_seconds": 1, "deadline_seconds_left": 600, "environment": "dev",
-            "tenant": "acme", "sensitivity_ceiling": "confidential",
+            "tenant": "acme", "sensitivity_ceiling": "confidential", "exposure": "internal",
         },
         "ttl_seconds": 600,
     })

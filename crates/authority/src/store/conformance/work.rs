@@ -75,7 +75,7 @@ pub(crate) async fn a_replayed_proof_is_refused(backend: &impl Backend) {
         let renew = Effect::Renew { token: renewal, proof: Some(proof) };
         rig.refused(renew, Refused::ProofReplayed).await;
         let (task, jti) = (one.task, one.jti);
-        let debit = Effect::Debit { task, jti, entries: vec![], proof: Some(proof) };
+        let debit = Effect::Debit { task, jti, entries: vec![], proof: Some(proof), exposes: None };
         rig.refused(debit, Refused::ProofReplayed).await;
     }
     let fresh = rig.make.proof();

@@ -95,7 +95,9 @@ fn keys(subject_ids: &[String], effect: &Effect) -> Vec<(Key, Role)> {
             add(Key::of_task(*task), Role::Named);
             add(Key::of_token(*jti), Role::Named);
         }
-        Effect::CloseTask { task, .. } => add(Key::of_task(*task), Role::Named),
+        Effect::CloseTask { task, .. } | Effect::Expose { task, .. } => {
+            add(Key::of_task(*task), Role::Named);
+        }
         Effect::Revoke { id, target, .. } => {
             add(Key::of_text(&id.to_string()), Role::Named);
             match target {

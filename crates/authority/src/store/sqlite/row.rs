@@ -1,8 +1,8 @@
 //! Between records and rows.
 
 use bailiwick_core::{
-    AgentId, DebitKind, DecisionId, HolderBinding, Sha256Hash, SubjectId, TaskId, TenantId,
-    Thumbprint, TokenId, UnixMillis, WorkflowId,
+    AgentId, DebitKind, DecisionId, HolderBinding, ReadsSalt, Sha256Hash, SubjectId, TaskId,
+    TenantId, Thumbprint, TokenId, UnixMillis, WorkflowId,
 };
 use bailiwick_ledger::{LeafIndex, ReceiptKind};
 use bailiwick_policy::Sensitivity;
@@ -20,7 +20,7 @@ pub(super) const RECEIPT_COLUMNS: &str = "idx, kind, time_ms, entry, salt, paylo
 /// Columns of [`task`], in order.
 pub(super) const TASK_COLUMNS: &str = "id, state, opened_ms, deadline_ms, closed_ms, subject, \
      workflow, workflow_version, tenant, env, sensitivity, root_jti, max_depth, max_fanout, \
-     hop_rate, detail";
+     hop_rate, detail, exposure, reads_salt";
 /// Columns of [`token`], in order, of a `token t` joined to a `revoked r`.
 pub(super) const TOKEN_COLUMNS: &str = "t.jti, t.hop, t.task, t.parent, t.lineage, t.kind, \
      t.depth, t.iat, t.exp, t.status_idx, t.agent, t.audience, t.holder_kind, t.holder, \
@@ -194,6 +194,8 @@ pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         parameters: detail.parameters.into_owned(),
         ceiling: detail.ceiling.into_owned(),
         audiences: detail.audiences.into_owned(),
+        exposure: one_of(Sensitivity::ALL, row, 16)?,
+        reads_salt: row.get::<_, Option<[u8; 32]>>(17)?.map(ReadsSalt::new),
     })
 }
 

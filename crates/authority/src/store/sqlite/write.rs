@@ -271,9 +271,10 @@ impl<'c> Writer<'c> {
                 self.settle(op, token, grant, proof.as_ref(), room)
             }
             Effect::Renew { token, proof } => self.renew(op, token, proof.as_ref()),
-            Effect::Debit { task, jti, entries, proof } => {
-                self.debit(op, *task, *jti, entries, proof.as_ref())
+            Effect::Debit { task, jti, entries, proof, exposes } => {
+                self.debit(op, (*task, *jti), entries, proof.as_ref(), *exposes)
             }
+            Effect::Expose { task, level } => self.expose(op, *task, *level),
             Effect::CloseTask { task, state } => self.close_task(op, *task, *state),
             Effect::Revoke { id, target, reason } => self.revoke(op, *id, target, reason),
             Effect::PutRegistry { records } => self.put_registry(op, records),
@@ -392,7 +393,9 @@ impl<'c> Writer<'c> {
                 self.publish_token(token);
             }
             Effect::Settle { token, .. } | Effect::Renew { token, .. } => self.publish_token(token),
-            Effect::CloseTask { task, .. } => hot.tasks.forget(&task),
+            Effect::CloseTask { task, .. }
+            | Effect::Expose { task, .. }
+            | Effect::Debit { task, exposes: Some(_), .. } => hot.tasks.forget(&task),
             Effect::Revoke { target: crate::model::RevocationTarget::Task(task), .. } => {
                 hot.tasks.forget(&task);
             }

@@ -22,10 +22,14 @@ impl Writer<'_> {
 
     /// Every token of the task that is still good dies with it.
     fn end_task(&mut self, id: TaskId, state: TaskState) -> Result<(), Fault> {
-        let mut update =
-            self.conn.prepare_cached("UPDATE task SET state = ?2, closed_ms = ?3 WHERE id = ?1")?;
+        let mut update = self.conn.prepare_cached(
+            "UPDATE task SET state = ?2, closed_ms = ?3, reads_salt = NULL WHERE id = ?1",
+        )?;
         let place = row::place(&TaskState::ALL, &state);
         update.execute((id.as_bytes(), place, signed(self.mark.0)))?;
+        self.conn
+            .prepare_cached("DELETE FROM task_read WHERE task = ?1")?
+            .execute([id.as_bytes()])?;
         let now = self.mark;
         let killed = match self.live.task(self.conn, id)? {
             Some((task, _)) => task.close(id, state, now),

@@ -1,6 +1,7 @@
 //! Effects of work: a task opens, hops settle, tokens are renewed, budgets are drawn on.
 
-use bailiwick_core::{TaskId, TokenId};
+use bailiwick_core::{ReadsSalt, TaskId, TokenId};
+use bailiwick_policy::Sensitivity;
 
 use super::super::key::Key;
 use super::super::row::{self, signed};
@@ -83,10 +84,10 @@ impl Writer<'_> {
     pub(super) fn debit(
         &mut self,
         op: &Append,
-        id: TaskId,
-        jti: TokenId,
+        (id, jti): (TaskId, TokenId),
         debits: &[NodeDebit],
         proof: Option<&ProofRow>,
+        exposes: Option<Sensitivity>,
     ) -> Result<(), Fault> {
         self.live.check_proof(proof)?;
         let (task, agents) = self.live.task(self.conn, id)?.ok_or(Refused::TaskClosed)?;
@@ -103,6 +104,29 @@ impl Writer<'_> {
         if let Some((task, _)) = self.live.task(self.conn, id)? {
             task.set_used(totals);
         }
+        match exposes {
+            Some(level) => self.raise_exposure(id, level),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn expose(
+        &mut self,
+        op: &Append,
+        id: TaskId,
+        level: Sensitivity,
+    ) -> Result<(), Fault> {
+        let (task, _) = self.live.task(self.conn, id)?.ok_or(Refused::TaskClosed)?;
+        task.check_open(self.mark)?;
+        self.write_leaf(op)?;
+        self.raise_exposure(id, level)
+    }
+
+    fn raise_exposure(&mut self, id: TaskId, level: Sensitivity) -> Result<(), Fault> {
+        let mut update = self
+            .conn
+            .prepare_cached("UPDATE task SET exposure = max(exposure, ?2) WHERE id = ?1")?;
+        update.execute((id.as_bytes(), level.rank()))?;
         Ok(())
     }
 
@@ -118,8 +142,9 @@ impl Writer<'_> {
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO task (id, leaf, state, opened_ms, deadline_ms, subject, workflow,
                workflow_version, tenant, env, sensitivity, root_jti, max_depth, max_fanout,
-               hop_rate, detail)
-             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+               hop_rate, detail, exposure, reads_salt)
+             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+               ?17)",
         )?;
         insert.execute(rusqlite::params![
             task.id.as_bytes(),
@@ -137,6 +162,8 @@ impl Writer<'_> {
             task.max_fanout,
             task.hop_rate_per_minute,
             row::to_json(&row::TaskDetail::of(task))?,
+            task.exposure.rank(),
+            task.reads_salt.as_ref().map(ReadsSalt::as_bytes),
         ])?;
         Ok(())
     }
