@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::compact;
 use crate::config::Config;
-use crate::private_files::{self, PrivateFileError};
+use bailiwick_identity::private_files::{self, PrivateFileError};
 
 pub use mode::{ModeError, claim_data_dir};
 pub use routes::router;

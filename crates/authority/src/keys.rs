@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::private_files::{self, PrivateFileError};
+use bailiwick_identity::private_files::{self, PrivateFileError};
 use ring::{HeldKey, KeyRing};
 
 /// How long a retiring key stays published: the longest life of a token, the tolerated skew, and
@@ -30,7 +30,8 @@ const RETIRING_SECONDS: u64 = TTL_SECONDS_MAX + CLOCK_SKEW_SECONDS_MAX + 300;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyPurpose {
-    /// Hop tokens and root tokens.
+    /// Hop tokens and root tokens, and the feed that tells enforcement points which of them are dead:
+    /// whoever can say the one could say the other.
     Token,
     /// Status list tokens.
     StatusList,

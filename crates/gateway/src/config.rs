@@ -300,6 +300,9 @@ impl RouteConfig {
         if let Some(http) = &mut self.http {
             http.resolve(base);
         }
+        for path in self.carry.trusted_keys.iter_mut().filter(|path| path.is_relative()) {
+            *path = base.join(&path);
+        }
     }
 }
 

@@ -144,7 +144,8 @@ async fn decide_on(
     let presented = Presented { headers: &parts.headers, peer: None, method, url: &url };
     let chain = identify(gateway, route, presented, attempt)?;
     let read = adapter.reads_body(parts, path).then_some(body);
-    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), Some(&chain));
+    let provenance = gateway.carry.classify(&parts.headers, read.as_ref(), Some(&chain));
+    gateway.metrics.provenance(&route.name, provenance.as_str());
     let mapped = adapter.map(Inbound { parts, path, body: read })?;
     let (Asked::Call(call), Forward::Upstream(outgoing)) = (mapped.asked, mapped.forward) else {
         return Err(Stop::new(ProblemCode::Internal, "an HTTP request was mapped to no call"));

@@ -12,7 +12,7 @@ use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
-use crate::attempt::{Attempt, Refused};
+use crate::attempt::Attempt;
 use crate::authorize::{Question, authorize};
 use crate::call::{Asked, Forward, Inbound, Mapped, RefusalForm};
 use crate::forward::{Cleared, Sending, forward};
@@ -82,9 +82,10 @@ async fn serve(
 
     // What is asked.
     let (read, untouched) = read_body(gateway, route, &parts, path, body).await.map_err(refusing)?;
-    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), chain);
+    let provenance = gateway.carry.classify(&parts.headers, read.as_ref(), chain);
+    gateway.metrics.provenance(&route.name, provenance.as_str());
     let inbound = Inbound { parts: &parts, path, body: read };
-    let mapped = map(gateway, route, inbound, chain).await.map_err(refusing)?;
+    let mapped = map(route, inbound, chain).await.map_err(refusing)?;
     let Mapped { asked, forward: to, mut hooks, refusal: form } = mapped;
     let told = |stop| {
         let route = Some(Arc::clone(route));
@@ -195,7 +196,6 @@ async fn read_body(
 }
 
 async fn map(
-    gateway: &Arc<Gateway>,
     route: &Arc<Route>,
     inbound: Inbound<'_>,
     chain: Option<&Arc<VerifiedChain>>,

@@ -6,6 +6,7 @@ use bailiwick_policy::{Binding, Sensitivity};
 use url::Url;
 
 use crate::a2a::A2aAdapter;
+use crate::carry::CarryConfig;
 use crate::config::{Config, RouteConfig};
 use crate::connector::Connector;
 use crate::http_api::HttpAdapter;
@@ -36,6 +37,7 @@ pub(crate) struct Route {
     pub(crate) upstream: Upstream,
     pub(crate) adapter: Adapter,
     pub(crate) connector: Option<Connector>,
+    pub(crate) carry: CarryConfig,
 }
 
 /// Where a route's requests go.
@@ -173,6 +175,7 @@ impl Route {
             upstream,
             adapter,
             connector,
+            carry: entry.carry.clone(),
         })
     }
 }

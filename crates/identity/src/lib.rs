@@ -16,6 +16,7 @@ mod jwt;
 mod limits;
 mod peer;
 mod presented;
+pub mod private_files;
 mod spiffe;
 mod subject;
 #[cfg(feature = "testing")]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::private_files::{self, PrivateFileError};
+use bailiwick_identity::private_files::{self, PrivateFileError};
 
 const MARKER: &str = "MODE";
 const DEVELOPMENT: &[u8] = b"development\n";

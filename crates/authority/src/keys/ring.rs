@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{KeyFacts, KeyPurpose, KeyState, KeysError};
-use crate::private_files;
+use bailiwick_identity::private_files;
 
 const INDEX: &str = "keys.json";
 

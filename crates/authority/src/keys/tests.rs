@@ -189,7 +189,7 @@ fn key_files_without_an_index_are_refused() {
     fs::remove_file(&index).unwrap();
     let text = open(directory.path(), NOW).unwrap_err().to_string();
     assert!(text.contains("no keys.json"), "{text}");
-    crate::private_files::write(&index, &bytes).unwrap();
+    bailiwick_identity::private_files::write(&index, &bytes).unwrap();
     assert!(open(directory.path(), NOW).is_ok());
 }
 

@@ -16,12 +16,16 @@ use crate::clock::Clock;
 use crate::config::{Config, TokenAlgorithm};
 use crate::dev::{self, DevDomain};
 use crate::fault::Fault;
+use crate::feed::closure::{self, Closures};
+use crate::feed::points::{Points, PointsError};
+use crate::feed::{Feed, Mourner};
 use crate::keys::{KeysError, SigningKeys};
 use crate::ledger_view::{LedgerError, LedgerView};
 use crate::metrics::Metrics;
+use crate::model::TaskState;
 use crate::ops::agent_status::policy_status;
 use crate::ops::{policies, rotate_keys};
-use crate::private_files;
+use bailiwick_identity::private_files;
 use crate::registry::Registry;
 use crate::revoked::RevokedSet;
 use crate::store::{OpenError, PageRequest, SqliteOptions, SqliteStore, StoreError, StoreHandle};
@@ -81,6 +85,9 @@ pub enum StartError {
     /// The system gives no randomness.
     #[error("the system gives no randomness")]
     Random,
+    /// Which enforcement points there were cannot be read.
+    #[error("the enforcement points cannot be read: {0}")]
+    Points(String),
     /// A record that has to be made at start could not be made.
     #[error("could not record the start: {0}")]
     Record(String),
@@ -92,6 +99,12 @@ pub enum StartError {
 impl From<LedgerError> for StartError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error.to_string())
+    }
+}
+
+impl From<PointsError> for StartError {
+    fn from(error: PointsError) -> Self {
+        Self::Points(error.to_string())
     }
 }
 
@@ -128,6 +141,8 @@ pub(super) async fn start(config: Config) -> Result<(Authority, Option<String>),
     let banner = domain.as_ref().map(|domain| domain.banner());
     let mut nonce_key = [0; 32];
     crypto::fill_random(&mut nonce_key).map_err(|_| StartError::Random)?;
+    let points = Points::open(&config.data_dir, now)?;
+    let feed = Feed::new(&config.issuer, clock.clone(), points);
     let authority = Authority {
         clock,
         issuers,
@@ -137,13 +152,15 @@ pub(super) async fn start(config: Config) -> Result<(Authority, Option<String>),
         keys,
         registry: ArcSwap::from_pointee(registry),
         changes: tokio::sync::Mutex::new(()),
-        revoked: RevokedSet::default(),
+        revoked: Arc::default(),
+        feed: Arc::new(feed),
+        closures: Closures::default(),
         verified: VerifiedCache::new(VERIFIED_MAX),
         chains: Authority::chain_cache(),
         ledger,
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         noise: crate::authority::Noise::default(),
-        in_flight: tokio::sync::Semaphore::new(config.limits.requests_in_flight_max),
+        in_flight: Arc::new(tokio::sync::Semaphore::new(config.limits.requests_in_flight_max)),
         dev: domain,
         store,
         config,
@@ -160,8 +177,19 @@ async fn restore_memory(authority: &Authority) -> Result<(), StartError> {
     let proofs = authority.store.proofs_unexpired(now).await?;
     authority.replay.preload(proofs.into_iter().map(|row| (row.jti_hash, row.expires_ms)));
     let dead = authority.store.revoked_live(now).await?;
-    authority.revoked.extend(dead.into_iter().map(|token| (token.jti, token.exp)));
-    Ok(())
+    authority.revoked.extend(dead.iter().map(|token| (token.jti, token.exp)));
+    let mut tasks: Vec<_> = dead.iter().map(|token| token.task).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    for id in tasks {
+        let ended = authority.store.task(id).await?.map(|task| task.state);
+        let ended = ended.filter(|state| *state != TaskState::Open);
+        authority.feed.remember_ended(ended.map(|state| (id, state)));
+    }
+    // From here on every death is told, before whoever causes it is.
+    let (revoked, feed) = (Arc::clone(&authority.revoked), Arc::clone(&authority.feed));
+    authority.store.watch(Arc::new(Mourner { revoked, feed }));
+    closure::restore(authority, &dead).await.map_err(|stop| stop.into_fault().into())
 }
 
 async fn record_start(authority: &Authority, sources: Vec<WireSource>) -> Result<(), StartError> {

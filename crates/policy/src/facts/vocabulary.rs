@@ -105,8 +105,12 @@ vocabulary! {
     Provenance {
         /// Every hop from the subject on, verified.
         Intact = "intact",
-        /// Some hop is missing.
+        /// Some hop is missing; how, is not known. Older records say this.
         Partial = "partial",
+        /// Agents that it went through are missing.
+        Truncated = "truncated",
+        /// The agents are there, in another order or under another name.
+        Mistranslated = "mistranslated",
         /// Carried, but by nobody's signature.
         Unsigned = "unsigned",
         /// Lost on the way.

@@ -64,7 +64,7 @@ pub enum PrivateFileError {
 
 /// Makes the directory with mode 0700, or checks that an existing one is ours alone. One of ours
 /// that is still empty is closed to others; one with something in it has been open, and is refused.
-pub(crate) fn ensure_directory(path: &Path) -> Result<(), PrivateFileError> {
+pub fn ensure_directory(path: &Path) -> Result<(), PrivateFileError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => match check(path, &metadata, 0o700) {
             Err(PrivateFileError::Mode { .. }) if is_empty(path) => {
@@ -84,7 +84,7 @@ pub(crate) fn ensure_directory(path: &Path) -> Result<(), PrivateFileError> {
 }
 
 /// Reads a file that only we may read; `None` when there is none.
-pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateFileError> {
+pub fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateFileError> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -107,7 +107,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, PrivateFil
 }
 
 /// Puts `bytes` at `path` with mode 0600, whole or not at all, and on disk when it returns.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
@@ -127,7 +127,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
 }
 
 /// Removes a directory and what is in it; one that is not there is no fault.
-pub(crate) fn remove_directory(path: &Path) -> Result<(), PrivateFileError> {
+pub fn remove_directory(path: &Path) -> Result<(), PrivateFileError> {
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -136,7 +136,7 @@ pub(crate) fn remove_directory(path: &Path) -> Result<(), PrivateFileError> {
 }
 
 /// Puts the directory `aside` in the place of the empty directory `path`, in one step.
-pub(crate) fn replace_directory(aside: &Path, path: &Path) -> Result<(), PrivateFileError> {
+pub fn replace_directory(aside: &Path, path: &Path) -> Result<(), PrivateFileError> {
     fs::rename(aside, path).map_err(fault("rename", aside))?;
     let parent = path.parent().unwrap_or(Path::new("."));
     let parent_file = File::open(parent).map_err(fault("open", parent))?;
@@ -144,7 +144,7 @@ pub(crate) fn replace_directory(aside: &Path, path: &Path) -> Result<(), Private
 }
 
 /// Removes a file; one that is not there is no fault.
-pub(crate) fn remove(path: &Path) -> Result<(), PrivateFileError> {
+pub fn remove(path: &Path) -> Result<(), PrivateFileError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
