@@ -17,7 +17,7 @@
 //! | `contains` | a string that contains it | C contains P | the longer, or nothing |
 //! | `under` | a path in it, see [`path`] | C lies under P | the deeper, or nothing |
 //! | `host` | an https URL of such a host, see [`host`] | C ⊆ P | ∩ |
-//! | `from_read` | a value that an allowed read of this task returned, see [`reads`] | each element of C equals, or adds `field`/`where` to, one of P | pairwise |
+//! | `from_read` | a value that an allowed read of this task returned, or is computed from one, see [`reads`] | each element of C equals, or adds `field`/`where` to, one of P | pairwise |
 //!
 //! A missing or null argument passes every per-action type (ADC): the constraint says what a value
 //! may be, not that there must be one. A value of a JSON type the constraint cannot compare is
@@ -48,7 +48,10 @@ pub use meet::Meet;
 pub use members::{Members, Scalar};
 pub use number::{Micros, Number};
 pub use path::CanonicalPath;
-pub use reads::{MemoryReads, NoReads, ReadSet, ReadSource, ReadsSalt};
+pub use reads::{
+    Computed, DigestedReads, MemoryReads, NoReads, ReadBounds, ReadDigest, ReadSet, ReadSource,
+    ReadsSalt,
+};
 
 /// The character that marks a string constraint that denies everything.
 pub const NOTHING: char = '\0';

@@ -39,8 +39,8 @@ pub use chain::verify::{
     verify_chain, verify_grant, verify_leaf,
 };
 pub use constraint::{
-    CallArguments, Constraint, Debit, DebitKind, MemoryReads, Micros, NoReads, ReadSet, ReadsSalt,
-    Refusal, Rule, Totals,
+    CallArguments, Constraint, Debit, DebitKind, DigestedReads, MemoryReads, Micros, NoReads,
+    ReadBounds, ReadDigest, ReadSet, ReadsSalt, Refusal, Rule, Totals,
 };
 pub use crypto::{
     Algorithm, BadSignature, SigningKey, Thumbprint, VerifyingKey, ct_eq, fill_random, hmac_sha256,

@@ -44,3 +44,9 @@ pub const PURPOSE_BYTES_MAX: usize = 1024;
 pub const KID_BYTES_MAX: usize = 128;
 /// Ancestors a token may name in `lineage`; renewals may add some beyond the depth.
 pub const LINEAGE_MAX: usize = 128;
+/// Rows of what a task has read that are kept.
+pub const READ_ROWS_MAX: usize = 4_096;
+/// Values of one read that are kept, each list counted as one more.
+pub const READ_SCALARS_MAX: usize = 8_192;
+/// Memory for what one task has read, in bytes, about.
+pub const READS_WEIGHT_MAX: usize = 1024 * 1024;

@@ -269,6 +269,35 @@ fn reads() -> Value {
         (json!([{"scope": "bank.*", "where": {"id": "1"}}]), json!("GB1"), false),
         (json!([{"scope": "bank.*", "field": "amount", "bound": "max"}]), json!(49.99), true),
         (json!([{"scope": "bank.*", "field": "amount", "bound": "max"}]), json!(50.01), false),
+        (json!([{"scope": "bank.*", "field": "amount", "times": 0.5}]), json!(25), true),
+        (json!([{"scope": "bank.*", "field": "amount", "times": 0.5}]), json!(50), false),
+        (json!([{"scope": "bank.*", "field": "amount", "plus": -6}]), json!(4.5), true),
+        (
+            json!([{"scope": "bank.*", "field": "amount", "plus": -6, "where": {"id": 1}}]),
+            json!(4.5),
+            false,
+        ),
+        (
+            json!([{"scope": "bank.*", "field": "amount", "times": 0.195, "plus": 5.29, "where": {"id": 2}}]),
+            json!(7.34),
+            true,
+        ),
+        (
+            json!([{"scope": "bank.*", "field": "amount", "times": 0.195, "plus": 5.29, "where": {"id": 2}}]),
+            json!(7.35),
+            false,
+        ),
+        (
+            json!([{"scope": "bank.*", "field": "amount", "times": 0.5, "bound": "max"}]),
+            json!(12.5),
+            true,
+        ),
+        (
+            json!([{"scope": "bank.*", "field": "amount", "times": 0.5, "bound": "max"}]),
+            json!(25.01),
+            false,
+        ),
+        (json!([{"scope": "bank.*", "field": "recipient", "plus": 1}]), json!("GB1"), false),
         (json!([]), json!("GB1"), false),
     ];
     let cases: Vec<Value> = rows
@@ -331,6 +360,26 @@ fn subsumes() -> Vec<Value> {
             json!({"from_read": [{"scope": "crm.read", "bound": "max"}]}),
             false,
         ),
+        (
+            json!({"from_read": [{"scope": "crm.read", "field": "f", "times": 0.5}]}),
+            json!({"from_read": [{"scope": "crm.read", "field": "f", "times": 0.5, "where": {"id": 1}}]}),
+            true,
+        ),
+        (
+            json!({"from_read": [{"scope": "crm.read", "field": "f", "times": 1, "plus": 0}]}),
+            json!({"from_read": [{"scope": "crm.read", "field": "f"}]}),
+            true,
+        ),
+        (
+            json!({"from_read": [{"scope": "crm.read", "field": "f"}]}),
+            json!({"from_read": [{"scope": "crm.read", "field": "f", "plus": 1}]}),
+            false,
+        ),
+        (
+            json!({"from_read": [{"scope": "crm.read", "field": "f", "times": 0.5}]}),
+            json!({"from_read": [{"scope": "crm.read", "field": "f", "times": 0.4}]}),
+            false,
+        ),
         (json!({"quota": {"v": [1]}}), json!({"quota": {"v": [1]}}), true),
         (json!({"quota": {"v": [1]}}), json!({"quota": {"v": [true]}}), false),
     ];
@@ -367,6 +416,9 @@ fn malformed() -> Vec<Value> {
         json!({"key": "k", "from_read": [{"field": "x"}]}),
         json!({"key": "k", "from_read": [{"scope": "a.b", "bound": "min"}]}),
         json!({"key": "k", "from_read": [{"scope": "a.b", "other": 1}]}),
+        json!({"key": "k", "from_read": [{"scope": "a.b", "field": "f", "times": "2"}]}),
+        json!({"key": "k", "from_read": [{"scope": "a.b", "field": "f", "plus": true}]}),
+        json!({"key": "k", "from_read": [{"scope": "a.b", "plus": 1}]}),
     ];
     for row in &rows {
         assert!(Constraint::from_json(row).is_err(), "{row}");
@@ -441,6 +493,8 @@ pub fn narrow_cases() -> Value {
         {"under": "/a"}, {"under": "/a/b"}, {"under": "/c"}, {"host": ["a.x", "b.x"]}, {"host": ["b.x:8443", "b.x"]},
         {"from_read": [{"scope": "a.b"}]}, {"from_read": [{"scope": "a.b", "field": "f"}, {"scope": "c.*"}]},
         {"from_read": [{"scope": "a.b", "where": {"x": 1}}, {"scope": "c.*", "bound": "max"}]},
+        {"from_read": [{"scope": "a.b", "field": "f", "times": 0.5}, {"scope": "a.b", "field": "f"}]},
+        {"from_read": [{"scope": "a.b", "field": "f", "times": 0.5, "plus": 0, "where": {"x": 1}}]},
         {"quota": 1}, {"quota": 2}
     ]);
     let scopes = json!(["a.*", "a.b", "a.b.*", "a.b.c", "c.*", "c.d", "User.Read", "x.y"]);

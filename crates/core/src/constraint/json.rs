@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::members::{Members, Scalar};
+use super::number::Number;
 use super::path::CanonicalPath;
-use super::reads::ReadSource;
+use super::reads::{Computed, ReadSource};
 use super::{Constraint, ConstraintError, Rule, host};
 use crate::limits::{
     CONSTRAINT_KEY_BYTES_MAX, CONSTRAINT_STRING_BYTES_MAX, MEMBERS_MAX, ORDER_MAX,
@@ -200,11 +201,15 @@ fn source_from_json(value: &Value) -> Option<ReadSource> {
         field: None,
         filter: BTreeMap::new(),
         at_most: false,
+        computed: None,
     };
+    let (mut times, mut plus) = (None, None);
     for (name, value) in object {
         match name.as_str() {
             "scope" => {}
             "field" => source.field = Some(value.as_str()?.to_owned()),
+            "times" => times = Some(Number::from_json(value)?),
+            "plus" => plus = Some(Number::from_json(value)?),
             "bound" => source.at_most = (value.as_str()? == "max").then_some(true)?,
             "where" => {
                 for (name, value) in value.as_object()? {
@@ -214,6 +219,10 @@ fn source_from_json(value: &Value) -> Option<ReadSource> {
             _ => return None,
         }
     }
+    if (times.is_some() || plus.is_some()) && source.field.is_none() {
+        return None;
+    }
+    source.computed = Computed::new(times, plus);
     Some(source)
 }
 
@@ -229,6 +238,15 @@ fn source_to_json(source: &ReadSource) -> Value {
     }
     if source.at_most {
         object.insert("bound".into(), Value::from("max"));
+    }
+    if let Some(computed) = &source.computed {
+        let (times, plus) = (computed.times(), computed.plus());
+        if times.get() != 1.0 {
+            object.insert("times".into(), times.to_json());
+        }
+        if plus.get() != 0.0 {
+            object.insert("plus".into(), plus.to_json());
+        }
     }
     Value::Object(object)
 }

@@ -263,6 +263,14 @@ fn values_from_reads() {
     let mut small = MemoryReads::new(1);
     small.record(scope("a.b"), json!("old"));
     small.record(scope("a.b"), json!("new"));
-    assert!(!small.any_result(&scope("a.b"), &mut |v| *v == json!("old")));
-    assert!(small.any_result(&scope("a.*"), &mut |v| *v == json!("new")));
+    let source = |scope: &str| ReadSource {
+        scope: scope.parse().unwrap(),
+        field: None,
+        filter: std::collections::BTreeMap::new(),
+        at_most: false,
+        computed: None,
+    };
+    let text = |text: &str| Scalar::String(text.into());
+    assert!(!small.returned(&source("a.b"), &text("old")));
+    assert!(small.returned(&source("a.*"), &text("new")));
 }

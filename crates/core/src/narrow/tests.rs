@@ -116,8 +116,9 @@ fn any_constraint() -> impl Strategy<Value = Value> {
         proptest::option::of(prop_oneof![Just("f"), Just("g")]),
         proptest::collection::btree_map("[xy]", 0..2_i32, 0..3),
         any::<bool>(),
+        proptest::option::of((-1..3_i32, 0..2_i32)),
     )
-        .prop_map(|(scope, field, filter, at_most)| {
+        .prop_map(|(scope, field, filter, at_most, computed)| {
             let mut source = json!({"scope": scope});
             if let Some(field) = field {
                 source["field"] = json!(field);
@@ -127,6 +128,10 @@ fn any_constraint() -> impl Strategy<Value = Value> {
             }
             if at_most {
                 source["bound"] = json!("max");
+            }
+            if let (Some((times, plus)), true) = (computed, source.get("field").is_some()) {
+                source["times"] = json!(times);
+                source["plus"] = json!(plus);
             }
             source
         });

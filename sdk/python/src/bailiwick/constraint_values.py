@@ -49,11 +49,14 @@ def _sources(value: Any) -> bool:
 def _source(source: Mapping[str, Any]) -> bool:
     where = source.get("where", {})
     return (
-        not set(source) - {"scope", "field", "where", "bound"}
+        not set(source) - {"scope", "field", "where", "bound", "times", "plus"}
         and isinstance(source.get("scope"), str)
         and is_scope(source["scope"])
         and isinstance(source.get("field", ""), str)
         and source.get("bound", "max") == "max"
+        and _number(source.get("times", 1))
+        and _number(source.get("plus", 0))
+        and ("field" in source or not set(source) & {"times", "plus"})
         and isinstance(where, Mapping)
         and _scalars(list(where.values()))
     )

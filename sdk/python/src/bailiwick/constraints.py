@@ -165,11 +165,17 @@ def _source_subsumes(parent: Mapping[str, Any], child: Mapping[str, Any]) -> boo
     return (
         parent["scope"] == child["scope"]
         and parent.get("bound") == child.get("bound")
+        and _computed(parent) == _computed(child)
         and ("field" not in parent or parent["field"] == child.get("field"))
         and all(
             name in child.get("where", {}) and child["where"][name] == v for name, v in parent.get("where", {}).items()
         )
     )
+
+
+def _computed(source: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What is done to the number that was read: a factor and a constant."""
+    return source.get("times", 1), source.get("plus", 0)
 
 
 def _source_meet(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any] | None:
