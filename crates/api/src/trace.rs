@@ -197,6 +197,13 @@ pub struct TraceDecision {
     /// The policies that determined it.
     #[serde(default)]
     pub determining: Vec<String>,
+    /// The gateway that took the decision and reported it; absent when the Authority took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reported_by: Option<AgentId>,
+    /// The gateway's route that the call went through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// Its leaf.
     pub ledger_index: u64,
 }
@@ -210,6 +217,10 @@ pub struct TraceEvent {
     pub kind: String,
     /// One sentence: what.
     pub summary: String,
+    /// The gateway that reported it; absent when the Authority says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reported_by: Option<AgentId>,
     /// Its leaf.
     pub ledger_index: u64,
 }

@@ -19,9 +19,11 @@ mod json;
 mod link;
 mod mcp;
 mod reply;
+mod ship;
 mod spool;
 mod sse;
 mod standing;
 mod stop;
+mod uplink;
 
 pub use self::config::Config;

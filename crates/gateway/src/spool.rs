@@ -167,6 +167,8 @@ struct Shared {
     segment_bytes: u64,
     /// Oldest first; the last one grows. Never empty.
     segments: Mutex<VecDeque<Segment>>,
+    /// How much of which epoch the Authority has, as far as it has said.
+    shipped: Mutex<Option<(EpochId, u64)>>,
     /// Something became durable.
     grown: Notify,
     /// Held for as long as the spool is open: no second process may write.
@@ -223,6 +225,11 @@ impl Spool {
     /// The present epoch and how many of its records are durable.
     pub(crate) fn written(&self) -> Option<(EpochId, u64)> {
         self.0.shared.last().map(|segment| (segment.header.epoch, segment.next()))
+    }
+
+    /// How much of which epoch the Authority has, as far as it has said.
+    pub(crate) fn shipped(&self) -> Option<(EpochId, u64)> {
+        *self.0.shared.shipped.lock()
     }
 
     fn submit(
@@ -308,6 +315,8 @@ impl Drop for Inner {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
+#[cfg(test)]
+mod kill;
 #[cfg(test)]
 mod tests;

@@ -174,7 +174,11 @@ impl Server {
         listener::serve(Arc::clone(&gateway), public, tls, shutdown).await;
         // What is recorded goes out before the process does, if the Authority is there.
         let limit = std::time::Duration::from_millis(gateway.config.limits.drain_timeout_ms);
-        let _ = tokio::time::timeout(limit, ship::drain(&link, &gateway.spool)).await;
+        let _ = tokio::time::timeout(limit, async {
+            ship::drain(&gateway.spool).await;
+            gateway.budgets.drain().await;
+        })
+        .await;
         for task in [feed, ship, manage] {
             task.abort();
         }

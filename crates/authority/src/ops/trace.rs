@@ -1,5 +1,6 @@
 //! Trace: from any id to the whole tree of its task.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bailiwick_api::{
@@ -7,7 +8,7 @@ use bailiwick_api::{
     TraceHop, TraceTree,
 };
 use bailiwick_core::VerifiedChain;
-use bailiwick_core::ids::{TaskId, TokenId};
+use bailiwick_core::ids::{AgentId, TaskId, TokenId};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_ledger::LeafIndex;
 use serde_json::Value;
@@ -37,10 +38,12 @@ pub(crate) async fn trace(
     if cut {
         gaps.push(format!("only the first {RECEIPTS_MAX} receipts of the task are shown"));
     }
-    let mut tree = Tree { decisions: Vec::new(), events: Vec::new(), gaps };
+    let mut tree =
+        Tree { task: task.id, decisions: vec![], events: vec![], gaps, gateways: BTreeSet::new() };
     for row in &receipts {
         tree.add(row);
     }
+    tree.gaps.extend(spool_gaps(authority, &task, &tree.gateways, now).await?);
     let tokens = authority.store.tokens_of_task(task.id).await?;
     let hops = tokens
         .iter()
@@ -93,6 +96,9 @@ async fn find(authority: &Authority, id: &str) -> Result<(FocusKind, TaskId), Fa
 }
 
 fn task_in(payload: &Value) -> Option<TaskId> {
+    if payload.get("reported").is_some_and(|reported| reported.get("foreign").is_some()) {
+        return None;
+    }
     let named = payload.get("task").or_else(|| payload.get("target")?.get("task"))?;
     named.as_str()?.parse().ok()
 }
@@ -116,10 +122,39 @@ fn payload(row: &ReceiptRow) -> Option<Value> {
     serde_json::from_slice(row.payload()?).ok()
 }
 
+/// What gateways of the task are known to have lost while it was open.
+async fn spool_gaps(
+    authority: &Authority,
+    task: &TaskRecord,
+    gateways: &BTreeSet<AgentId>,
+    now: UnixMillis,
+) -> Result<Vec<String>, Fault> {
+    let open = task.opened_ms..=task.closed_ms.unwrap_or(now);
+    let mut gaps = Vec::new();
+    for gateway in gateways {
+        let page = PageRequest::first(PAGE_ROWS_MAX);
+        let found = authority.store.receipts_by_key(gateway.as_str(), page).await?;
+        for row in found.items.iter().filter(|row| open.contains(&row.time_ms)) {
+            let said = payload(row);
+            let word = said.as_ref().and_then(|said| said.get("type")?.as_str());
+            if let Some("spool_gap" | "spool_lost" | "spool_rolled_back") = word {
+                gaps.push(format!(
+                    "the gateway {gateway} has lost receipts (leaf {}); some may be of this task",
+                    row.index
+                ));
+            }
+        }
+    }
+    Ok(gaps)
+}
+
 struct Tree {
+    task: TaskId,
     decisions: Vec<TraceDecision>,
     events: Vec<TraceEvent>,
     gaps: Vec<String>,
+    /// Gateways that have reported about the task, or hold a part of its budgets.
+    gateways: BTreeSet<AgentId>,
 }
 
 impl Tree {
@@ -129,6 +164,11 @@ impl Tree {
             self.gaps.push(gap);
             return;
         };
+        if payload.get("reported").is_some() && task_in(&payload) != Some(self.task) {
+            // What a gateway says of somebody else's task proves nothing about it.
+            return;
+        }
+        self.gateways.extend(reported_by(&payload).or_else(|| agent_in(payload.get("gateway"))));
         match decision(row, &payload) {
             Some(decision) => self.decisions.push(decision),
             None => self.events.push(event(row, &payload)),
@@ -187,8 +227,47 @@ fn decision(row: &ReceiptRow, payload: &Value) -> Option<TraceDecision> {
         determining: determining
             .map(|ids| ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect())
             .unwrap_or_default(),
+        reported_by: reported_by(payload),
+        route: text(payload.get("route")),
         ledger_index: row.index.0,
     })
+}
+
+/// The gateway that reported a receipt.
+fn reported_by(payload: &Value) -> Option<AgentId> {
+    agent_in(payload.get("reported")?.get("by"))
+}
+
+fn agent_in(value: Option<&Value>) -> Option<AgentId> {
+    value?.as_str()?.parse().ok()
+}
+
+/// One sentence about something that a gateway did or had.
+fn of_gateway(word: &str, payload: &Value) -> Option<String> {
+    let text = |key: &str| payload.get(key).and_then(Value::as_str).unwrap_or_default();
+    let number = |key: &str| payload.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let leases = || payload.get("leases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    match word {
+        "outcome" => Some(format!(
+            "the call of decision {} was answered {} ({}, {} bytes) through {}",
+            text("decision"),
+            number("status"),
+            text("ending"),
+            number("bytes"),
+            text("route"),
+        )),
+        "budget_leased" => {
+            let units = leases().iter().map(|lease| {
+                let amount = lease.get("amount_micros").and_then(Value::as_f64).unwrap_or_default();
+                let key = lease.get("key").and_then(Value::as_str).unwrap_or_default();
+                format!("{} of `{key}`", amount / 1e6)
+            });
+            let units = units.collect::<Vec<_>>().join(", ");
+            Some(format!("leased to {}: {units}", text("gateway")))
+        }
+        "budget_returned" => Some(format!("{} returned leased budget", text("gateway"))),
+        _ => None,
+    }
 }
 
 fn event(row: &ReceiptRow, payload: &Value) -> TraceEvent {
@@ -208,13 +287,15 @@ fn event(row: &ReceiptRow, payload: &Value) -> TraceEvent {
             format!("revoked {target}")
         }
         Some("proof_used") => "a proof of possession was used for a management call".to_owned(),
-        Some(other) => other.replace('_', " "),
+        Some(other) => of_gateway(other, payload).unwrap_or_else(|| other.replace('_', " ")),
         None => row.kind.to_string(),
     };
+    let reported = payload.get("reported").and_then(|reported| reported.get("time")?.as_u64());
     TraceEvent {
-        time: row.time_ms.into(),
+        time: reported.map_or(row.time_ms, UnixMillis).into(),
         kind: row.kind.to_string(),
         summary: format!("{what}{by}{why}"),
+        reported_by: reported_by(payload),
         ledger_index: row.index.0,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use bailiwick_core::{DebitKind, LeaseId, Micros, TaskId, TokenId};
+use bailiwick_core::{DebitKind, EpochId, LeaseId, Micros, TaskId, TokenId};
 use serde_json::{Value, json};
 
 /// Units that a call takes from one lease.
@@ -45,25 +45,50 @@ impl PartialEq for Draw {
 const HELD: u8 = 0;
 const SUBMITTED: u8 = 1;
 const REFUSED: u8 = 2;
+const DURABLE: u8 = 3;
 
 /// What became of the record that draws were put into. A request may be dropped while its record
 /// is on its way to the disk: its units must not be given to another call then.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fate(Arc<AtomicU8>);
+pub(crate) struct Fate {
+    state: Arc<AtomicU8>,
+    epoch: Option<EpochId>,
+}
 
 impl Fate {
+    /// That of draws on leases of this epoch.
+    pub(crate) fn of(epoch: EpochId) -> Self {
+        Self { state: Arc::default(), epoch: Some(epoch) }
+    }
+
+    /// Whether the record may go into this epoch: draws on the leases of another may not, since
+    /// those may have gone back already.
+    pub(crate) fn fits(&self, epoch: EpochId) -> bool {
+        self.epoch.is_none_or(|own| own == epoch)
+    }
+
     /// The record is in the hands of the journal: it may become durable.
     pub(crate) fn submitted(&self) {
-        self.0.store(SUBMITTED, Ordering::Release);
+        self.state.store(SUBMITTED, Ordering::Release);
     }
 
     /// The journal refused the record: it will never be durable.
     pub(crate) fn refused(&self) {
-        self.0.store(REFUSED, Ordering::Release);
+        self.state.store(REFUSED, Ordering::Release);
+    }
+
+    /// The record is durable.
+    pub(crate) fn durable(&self) {
+        self.state.store(DURABLE, Ordering::Release);
+    }
+
+    /// Whether it is still open what becomes of the record.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SUBMITTED
     }
 
     /// Whether the units can be given to another call.
     pub(crate) fn may_give_back(&self) -> bool {
-        matches!(self.0.load(Ordering::Acquire), HELD | REFUSED)
+        matches!(self.state.load(Ordering::Acquire), HELD | REFUSED)
     }
 }

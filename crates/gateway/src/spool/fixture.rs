@@ -88,3 +88,18 @@ impl Faults {
         }
     }
 }
+
+impl crate::spool::Spool {
+    /// One write fails; then the spool has begun a new epoch.
+    pub(crate) async fn fail_and_heal(&self) {
+        use bailiwick_ledger::Journal as _;
+        let faults = &self.0.shared.faults;
+        faults.not_persisted();
+        let effect = crate::spool::LocalEffect::default();
+        assert!(self.append(receipt(0), effect).await.is_err());
+        faults.heal();
+        while !self.is_writable() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}

@@ -58,6 +58,7 @@ pub(super) fn open(
         bytes_max: config.bytes_max,
         segment_bytes,
         segments: Mutex::new(held.segments),
+        shipped: Mutex::new(None),
         grown: Notify::new(),
         _lock: lock,
         #[cfg(test)]

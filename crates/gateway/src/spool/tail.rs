@@ -100,12 +100,8 @@ impl Tail {
     /// The Authority has every record of the batch's epoch below `has`.
     pub(crate) fn acknowledged(&mut self, batch: Batch, has: u64) {
         self.announced = Some((batch.epoch, has));
+        *self.spool.0.shared.shipped.lock() = self.announced;
         self.release(batch, has);
-    }
-
-    /// How much of which epoch the Authority has, as far as it has said.
-    pub(crate) fn acknowledged_to(&self) -> Option<(EpochId, u64)> {
-        self.announced
     }
 
     fn front(&self) -> Option<(Segment, bool)> {

@@ -18,6 +18,7 @@ use bailiwick_ledger::LeafIndex;
 use super::proofs::UsedProofs;
 use super::segment::{self, Header, Previous, Segment};
 use super::{AppendError, Pending, Shared, frame};
+use crate::budget::Fate;
 
 /// Records in one batch.
 const BATCH_MAX: usize = 1024;
@@ -117,6 +118,11 @@ impl Writer {
                 pending.refuse(AppendError::Full);
                 continue;
             }
+            let epoch = self.segment.header.epoch;
+            if pending.fate.as_ref().is_some_and(|fate| !fate.fits(epoch)) {
+                pending.refuse(AppendError::Failed);
+                continue;
+            }
             if let Some(proof) = pending.proof {
                 if self.proofs.holds(&proof.0) {
                     pending.refuse(AppendError::Replayed);
@@ -150,6 +156,7 @@ impl Writer {
         self.shared.publish(self.segment);
         self.unpruned = self.unpruned.saturating_add(accepted.len());
         for Accepted { pending, sequence } in accepted {
+            pending.fate.iter().for_each(Fate::durable);
             pending.answer(Ok(LeafIndex(sequence)));
         }
         if self.unpruned >= PRUNE_EVERY {

@@ -137,6 +137,10 @@ impl<'a> Drawing<'a> {
                 decision.ledger_index
             ),
         );
+        if let Some(gateway) = &decision.reported_by {
+            let route = decision.route.as_deref().unwrap_or("no route");
+            self.line(stem, &format!("    at {gateway}, {route}"));
+        }
         if let Some(arguments) = &decision.arguments {
             self.line(stem, &format!("    {}", one_line(arguments)));
         }

@@ -1,0 +1,124 @@
+//! The spool's way to the Authority: in order, again and again until it is acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bailiwick_api::enforcement::receipts::{
+    EpochEnd, ReceiptsRequest, ReportedDraw, ReportedReceipt,
+};
+use bailiwick_core::jcs;
+use serde_json::{Value, json};
+
+use crate::spool::{Batch, Spool, SpoolError, Tail};
+use crate::uplink::Uplink;
+
+/// How long a first record waits for others to go with it.
+const GATHER: Duration = Duration::from_millis(20);
+/// Waits between tries: from this, doubling.
+const RETRY: Duration = Duration::from_millis(100);
+/// The longest wait.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often a drain looks whether everything is shipped.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// Ships until it is dropped. What was posted without an answer is posted again: the Authority takes
+/// each record once.
+pub(crate) async fn run<U: Uplink>(uplink: Arc<U>, spool: Spool) {
+    let mut tail = Tail::of(&spool);
+    // The tail keeps the handle that it needs.
+    drop(spool);
+    let mut retry = RETRY;
+    loop {
+        let (back, read) = match read(tail).await {
+            Some(read) => read,
+            None => return,
+        };
+        tail = back;
+        match step(uplink.as_ref(), &mut tail, read).await {
+            Ok(true) => retry = RETRY,
+            Ok(false) => {
+                retry = RETRY;
+                tail.grown().await;
+                tokio::time::sleep(GATHER).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "receipts cannot be shipped; they are kept");
+                tokio::time::sleep(retry).await;
+                retry = retry.saturating_mul(2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+/// Waits until everything is shipped. [`run`] has to be running.
+pub(crate) async fn drain(spool: &Spool) {
+    while spool.pending() > 0 {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+/// Reads the next batch where blocking is allowed. `None`: the runtime is going away.
+async fn read(mut tail: Tail) -> Option<(Tail, Result<Option<Batch>, SpoolError>)> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = tail.next();
+        (tail, read)
+    });
+    reading.await.ok()
+}
+
+/// Posts one batch; false when there was none.
+async fn step<U: Uplink>(
+    uplink: &U,
+    tail: &mut Tail,
+    read: Result<Option<Batch>, SpoolError>,
+) -> Result<bool, String> {
+    let Some(batch) = read.map_err(|error| error.to_string())? else { return Ok(false) };
+    let ask = request(&batch);
+    let reply = uplink.report(&ask).await.map_err(|error| error.to_string())?;
+    if reply.next < batch.end() {
+        return Err("the Authority acknowledged less than it was sent".to_owned());
+    }
+    tail.acknowledged(batch, reply.next);
+    Ok(true)
+}
+
+fn request(batch: &Batch) -> ReceiptsRequest {
+    let receipts = batch.records.iter().map(|(receipt, draws)| ReportedReceipt {
+        kind: receipt.kind.as_str().to_owned(),
+        time: receipt.time_ms,
+        ids: receipt.subject_ids.clone(),
+        payload: payload(&receipt.payload),
+        draws: draws
+            .iter()
+            .map(|draw| ReportedDraw {
+                lease: draw.lease,
+                task: draw.task,
+                node: draw.node,
+                kind: draw.kind,
+                key: draw.key.to_string(),
+                amount_micros: draw.amount,
+            })
+            .collect(),
+    });
+    ReceiptsRequest {
+        epoch: batch.epoch,
+        previous: batch
+            .previous
+            .map(|previous| EpochEnd { epoch: previous.epoch, next: previous.next }),
+        first: batch.first,
+        receipts: receipts.collect(),
+    }
+}
+
+/// The payload as JSON. One that the Authority could never take must not hold up all the others: it
+/// goes as the fact that it is unreadable.
+fn payload(bytes: &[u8]) -> Value {
+    let value = serde_json::from_slice(bytes).ok().filter(Value::is_object);
+    value.filter(|value| jcs::canonicalize_value(value).is_ok()).unwrap_or_else(|| {
+        tracing::error!("a receipt's payload is no canonical JSON object");
+        json!({"v": 1, "type": "unrecordable"})
+    })
+}
+
+#[cfg(test)]
+mod tests;
