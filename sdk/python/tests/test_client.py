@@ -209,3 +209,31 @@ def test_a_grant_object_and_its_text_settle_alike(authority, fake, key):
     grant = Grant.create(hop(key), "spiffe://x/y", ["crm.read"], key=key)
     authority.settle(grant)
     assert fake.form()["subject_token"] == grant.compact
+
+
+def test_delegated_auth_does_not_read_an_answer_that_may_never_end(authority, key):
+    def endless():
+        yield b"data: 1\n\n"
+        raise AssertionError("the body was read")
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=endless(), headers={"Content-Type": "text/event-stream"})
+
+    client = httpx.Client(auth=DelegatedAuth(authority, hop(key)), transport=httpx.MockTransport(serve))
+    with client.stream("GET", TOOL) as response:
+        assert next(response.iter_bytes()) == b"data: 1\n\n"
+
+
+def test_a_nonce_is_remembered_for_every_token_of_the_agent(authority, key):
+    seen: list[httpx.Request] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if jws_payload(request.headers["DPoP"]).get("nonce") == "r1":
+            return httpx.Response(200, json={})
+        return httpx.Response(401, headers={"DPoP-Nonce": "r1", "WWW-Authenticate": 'DPoP error="use_dpop_nonce"'})
+
+    for _ in range(2):
+        client = httpx.Client(auth=DelegatedAuth(authority, hop(key)), transport=httpx.MockTransport(serve))
+        assert client.get(TOOL).status_code == 200
+    assert len(seen) == 3

@@ -41,6 +41,8 @@ class Authority:
         self.key = key or HolderKey.generate()
         self._http = client or httpx.Client(timeout=10)
         self._nonce: str | None = None
+        self.nonces: dict[str, str] = {}
+        """The last nonce that each resource (by origin) asked this agent's proofs to have."""
 
     @property
     def token_endpoint(self) -> str:
