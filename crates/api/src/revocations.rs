@@ -1,5 +1,6 @@
 //! Revocation of a task, of a token with everything under it, or of everything an agent holds.
 
+use crate::enforcement::closure::ClosureReport;
 use bailiwick_core::ids::{AgentId, RevocationId, TaskId, TokenId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,4 +50,7 @@ pub struct RevocationResponse {
     /// The leaf of the revocation; absent on a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger_index: Option<u64>,
+    /// Where it is in force; absent on a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closure: Option<ClosureReport>,
 }

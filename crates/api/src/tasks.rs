@@ -1,5 +1,6 @@
 //! Tasks: open, look at, close.
 
+use crate::enforcement::closure::ClosureReport;
 use crate::timestamp::Timestamp;
 use bailiwick_core::ids::{SubjectId, TaskId, TenantId, TokenId, WorkflowId};
 use serde::{Deserialize, Serialize};
@@ -196,4 +197,7 @@ pub struct CloseTaskResponse {
     pub tokens: u64,
     /// The leaf of the closing.
     pub ledger_index: u64,
+    /// Where it is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closure: Option<ClosureReport>,
 }

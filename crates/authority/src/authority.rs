@@ -22,12 +22,15 @@ use crate::clock::Clock;
 use crate::config::{Config, DpopNonce};
 use crate::dev::DevDomain;
 use crate::fault::Stop;
+use crate::feed::Feed;
+use crate::feed::closure::Closures;
 use crate::keys::SigningKeys;
 use crate::ledger_view::LedgerView;
 use crate::metrics::Metrics;
 use crate::model::{ProofRow, TaskRecord, TaskState, TokenRecord};
 use crate::registry::{AgentEntry, Registry};
 use crate::revoked::RevokedSet;
+use crate::shown::Shown;
 use crate::store::StoreHandle;
 
 /// Recorded chains kept parsed.
@@ -48,14 +51,20 @@ pub(crate) struct Authority {
     pub(crate) registry: arc_swap::ArcSwap<Registry>,
     /// Serialises changes of the registry, of policy and of keys.
     pub(crate) changes: tokio::sync::Mutex<()>,
-    pub(crate) revoked: RevokedSet,
+    pub(crate) revoked: Arc<RevokedSet>,
+    /// What enforcement points are told.
+    pub(crate) feed: Arc<Feed>,
+    /// Ends that are not known to be dead everywhere.
+    pub(crate) closures: Closures,
     pub(crate) verified: VerifiedCache,
     pub(crate) chains: Cache<TokenId, Arc<VerifiedChain>>,
     pub(crate) ledger: LedgerView,
     pub(crate) metrics: Metrics,
     pub(crate) noise: Noise,
+    /// When approvers were shown what they decide.
+    pub(crate) shown: Shown,
     /// Requests that may be in flight at once.
-    pub(crate) in_flight: tokio::sync::Semaphore,
+    pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
     /// The embedded identities of `serve --dev`.
     pub(crate) dev: Option<Arc<DevDomain>>,
 }

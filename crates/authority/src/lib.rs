@@ -18,6 +18,7 @@ pub mod registry;
 mod revoked;
 mod routes;
 pub mod serve;
+mod shown;
 mod spine;
 pub mod status_list;
 pub mod store;

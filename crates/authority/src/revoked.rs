@@ -16,6 +16,13 @@ impl RevokedSet {
         self.0.write().extend(tokens);
     }
 
+    /// Every one that has not expired, with the second it expires at.
+    pub(crate) fn live(&self, now: UnixMillis) -> Vec<(TokenId, i64)> {
+        let set = self.0.read();
+        let live = set.iter().filter(|(_, exp)| **exp > now.seconds());
+        live.map(|(jti, exp)| (*jti, *exp)).collect()
+    }
+
     /// Whether any of the tokens is revoked.
     pub(crate) fn contains_any<'a>(&self, tokens: impl Iterator<Item = &'a TokenId>) -> bool {
         let set = self.0.read();

@@ -1,13 +1,18 @@
 //! The HTTP service: one file per resource, one router, and the OpenAPI document made from it.
 
 mod agents;
+mod approvals;
 mod evaluation;
+mod feed;
+mod leases;
 mod ledger;
 mod management;
 mod oauth;
 mod policies;
+mod reads;
 mod registry;
 mod reply;
+mod reported;
 mod request;
 mod revocations;
 mod tasks;
@@ -19,8 +24,10 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use bailiwick_api::enforcement::reads::READS_BYTES_MAX;
+use bailiwick_api::enforcement::receipts::RECEIPTS_BYTES_MAX;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::authority::Authority;
@@ -40,13 +47,32 @@ fn described() -> (Router<Arc<Authority>>, OpenApi) {
         .routes(routes!(oauth::revoke))
         .routes(routes!(tasks::open, tasks::list))
         .routes(routes!(tasks::show))
+        .routes(routes!(tasks::closure))
+        .routes(routes!(feed::feed))
+        .routes(routes!(feed::acknowledge))
+        .routes(routes!(feed::policies))
+        .routes(routes!(feed::task))
         .routes(routes!(tasks::complete))
         .routes(routes!(tasks::cancel))
         .routes(routes!(tasks::revoke))
+        .routes(routes!(approvals::ask, approvals::list))
+        .routes(routes!(approvals::show))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::refuse))
+        .routes(routes!(approvals::use_up))
         .routes(routes!(revocations::create))
         .routes(routes!(trace::show))
         .routes(routes!(evaluation::one))
         .routes(routes!(evaluation::many))
+        .routes(
+            routes!(reported::create).layer(DefaultBodyLimit::max(RECEIPTS_BYTES_MAX)),
+        )
+        .routes(
+            routes!(reads::create, reads::list).layer(DefaultBodyLimit::max(READS_BYTES_MAX)),
+        )
+        .routes(routes!(reads::expose))
+        .routes(routes!(leases::create))
+        .routes(routes!(leases::take))
         .routes(routes!(registry::apply))
         .routes(routes!(registry::owners))
         .routes(routes!(registry::workflows))

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::authority::Authority;
 use crate::config::Config;
+use crate::feed::keep_beating;
 use crate::routes;
 
 pub use start::StartError;
@@ -77,6 +78,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         let (stop, stopped) = watch::channel(false);
         let upkeep = upkeep::spawn(self.authority.clone(), stopped.clone());
+        let feed = Arc::clone(&self.authority.feed);
+        let beating = tokio::spawn(keep_beating(Arc::clone(&feed), stopped.clone()));
         let management = axum::serve(self.management, routes::management_router(&self.authority))
             .with_graceful_shutdown(until(stopped.clone()));
         let management = tokio::spawn(management.into_future());
@@ -86,6 +89,8 @@ impl Server {
         tokio::select! {
             () = shutdown => {
                 let _ = stop.send(true);
+                // A reading of the feed never ends by itself.
+                feed.close();
                 public.await?;
             }
             ended = &mut public => {
@@ -95,6 +100,7 @@ impl Server {
         }
         let _ = management.await;
         let _ = upkeep.await;
+        let _ = beating.await;
         Ok(())
     }
 }
@@ -103,7 +109,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 

@@ -9,13 +9,15 @@ use std::ops::{Deref, Range};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bailiwick_core::{AgentId, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis, WorkflowId};
+use bailiwick_core::{
+    ActionDigest, AgentId, ApprovalId, EpochId, LeaseId, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis, WorkflowId,
+};
 use bailiwick_ledger::{Journal, LeafIndex, Receipt};
 
 use crate::model::{
-    AgentRecord, BudgetRow, Effect, HolderKeyRecord, IssuerKeyRecord, OwnerRecord, PolicyRecord,
-    ProofRow, ReceiptRow, Refused, RevocationPreview, RevocationRow, RevocationTarget,
-    RevokedToken, TaskFilter, TaskRecord, TokenRecord, WorkflowRecord,
+    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
+    OwnerRecord, PolicyRecord, ProofRow, ReceiptRow, Refused, RevocationPreview, RevocationRow,
+    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TaskState, TokenRecord, WorkflowRecord,
 };
 
 #[cfg(test)]
@@ -32,6 +34,10 @@ pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 pub const SUBJECT_IDS_MAX: usize = 32;
 /// Draws in one debit.
 pub const DEBITS_MAX: usize = 256;
+/// Reads of one task that are kept; beyond it the oldest are forgotten.
+pub const READS_OF_TASK_MAX: usize = 1_024;
+/// Bytes of the reads of one task that are kept.
+pub const READS_OF_TASK_BYTES_MAX: usize = 1024 * 1024;
 /// Leaves that one call of [`Store::entries`] or [`Store::leaf_hashes`] may ask for.
 pub const LEAVES_MAX: u64 = 65_536;
 
@@ -96,6 +102,21 @@ impl PageRequest {
     }
 }
 
+/// What one transaction killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deaths {
+    /// Tokens that died before their time, and the second each would have expired at.
+    pub tokens: Vec<(TokenId, i64)>,
+    /// Tasks that ended, and how.
+    pub tasks: Vec<(TaskId, TaskState)>,
+}
+
+/// Is told of every death, after it is durable and before whoever caused it is.
+pub trait DeathWatch: Send + Sync {
+    /// Must return at once: the writer waits.
+    fn died(&self, deaths: Deaths);
+}
+
 /// State and ledger. Every method but [`Store::append`] only reads.
 ///
 /// Reads see everything that was acknowledged before they began.
@@ -106,6 +127,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// "Now" is the receipt's time, or the highest time recorded so far if that is later.
     fn append(&self, receipt: Receipt, effect: Effect) -> Pending<'_, LeafIndex>;
+    /// Has every later death told to `watch`, in order. Only the first call counts.
+    fn watch(&self, watch: Arc<dyn DeathWatch>);
     /// A status index that no other token has or will have. An index is used up even when the
     /// token is then refused.
     fn allocate_status_idx(&self) -> Pending<'_, u64>;
@@ -120,6 +143,11 @@ pub trait Store: Send + Sync + 'static {
     fn tasks(&self, filter: TaskFilter, page: PageRequest) -> Pending<'_, Page<Arc<TaskRecord>>>;
     /// Open tasks whose deadline has passed, oldest deadline first, at most `limit`.
     fn tasks_past_deadline(&self, now: UnixMillis, limit: usize) -> Pending<'_, Vec<TaskId>>;
+    /// Adds reads as the newest of an open task, without a leaf: whoever loses them reads again. One
+    /// that is there already becomes the newest. Gives the number of the last; later ones are higher.
+    fn add_reads(&self, task: TaskId, reads: Vec<Vec<u8>>) -> Pending<'_, u64>;
+    /// Reads of a task after this number, oldest first, with their numbers; none once it has ended.
+    fn reads(&self, task: TaskId, after: u64, limit: usize) -> Pending<'_, Vec<(u64, Vec<u8>)>>;
     /// How many tasks are recorded as open.
     fn open_tasks(&self) -> Pending<'_, u64>;
 
@@ -138,6 +166,32 @@ pub trait Store: Send + Sync + 'static {
     fn grant(&self, jti: TokenId) -> Pending<'_, Option<Vec<u8>>>;
     /// Everything drawn on budgets of a task.
     fn budgets(&self, task: TaskId) -> Pending<'_, Vec<BudgetRow>>;
+
+    /// An epoch of a gateway's spool.
+    fn spool_epoch(&self, gateway: &AgentId, epoch: EpochId) -> Pending<'_, Option<EpochRecord>>;
+    /// The newest epochs of a gateway's spools, newest first.
+    fn spool_epochs(&self, gateway: &AgentId, limit: usize) -> Pending<'_, Vec<EpochRecord>>;
+    /// Whether a token with this hash of its signed part has started a task.
+    fn was_handed_over(&self, subject_token: Sha256Hash) -> Pending<'_, bool>;
+    /// An approval.
+    fn approval(&self, id: ApprovalId) -> Pending<'_, Option<ApprovalRecord>>;
+    /// The newest approval of an action.
+    fn approval_of(
+        &self,
+        task: TaskId,
+        digest: ActionDigest,
+    ) -> Pending<'_, Option<ApprovalRecord>>;
+    /// Approvals, newest first.
+    fn approvals(
+        &self,
+        filter: ApprovalFilter,
+        page: PageRequest,
+    ) -> Pending<'_, Page<ApprovalRecord>>;
+
+    /// A lease that has not been returned.
+    fn lease(&self, id: LeaseId) -> Pending<'_, Option<LeaseRecord>>;
+    /// The leases of an open task that have not been returned.
+    fn leases_of_task(&self, task: TaskId) -> Pending<'_, Vec<LeaseRecord>>;
 
     /// Tokens that a revocation would kill, were it made at `now`.
     fn preview_revocation(

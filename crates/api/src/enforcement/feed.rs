@@ -148,6 +148,9 @@ pub struct FeedAck {
     /// When it was applied, by the enforcement point's clock, in milliseconds since the Unix epoch.
     #[schema(value_type = u64)]
     pub at: UnixMillis,
+    /// It stops, and allows nothing from now on: no closure waits for it any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// The answer to an acknowledgement.

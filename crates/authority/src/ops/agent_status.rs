@@ -8,10 +8,11 @@ use bailiwick_ledger::{ReceiptKind, record};
 use bailiwick_policy::AgentStatus;
 use serde_json::json;
 
-use super::close_task::{forget, require_reason};
+use super::close_task::require_reason;
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::fault::{Fault, Stop};
+use crate::feed::changed_agents;
 use crate::model::{Effect, RecordStatus};
 use crate::spine::Event;
 
@@ -53,7 +54,6 @@ async fn try_set(
     let effect = Effect::SetAgentStatus { agent: agent.clone(), status };
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
     publish(authority, &agent, status);
-    forget(authority, recorded.index()).await?;
     Ok(AgentStatusResponse {
         agent,
         status: status.as_str().to_owned(),
@@ -64,7 +64,9 @@ async fn try_set(
 fn publish(authority: &Authority, agent: &AgentId, status: RecordStatus) {
     let registry = authority.registry.load();
     let next = registry.with_agent_status(agent.as_ref(), policy_status(status));
+    let changed = changed_agents(&registry, &next);
     authority.registry.store(Arc::new(next));
+    authority.feed.publish(changed);
 }
 
 /// The status as policy and the registry snapshot spell it.

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::fault::{Fault, Stop};
+use crate::feed::changed_agents;
 use crate::model::{
     AgentRecord, Effect, OwnerRecord, RecordStatus, RegistryRecord, WorkflowRecord,
 };
@@ -77,7 +78,10 @@ async fn try_apply(
     };
     let effect = Effect::PutRegistry { records };
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
-    authority.registry.store(Arc::new(registry.apply(&changes)));
+    let next = registry.apply(&changes);
+    let changed = changed_agents(&registry, &next);
+    authority.registry.store(Arc::new(next));
+    authority.feed.publish(changed);
     Ok(ApplyResponse { applied, ledger_index: Some(recorded.index().0), warnings: Vec::new() })
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::authority::{Authority, ProvenKey};
 use crate::caller::Caller;
 use crate::fault::{Fault, Stop};
+use crate::feed::closure::{self, End};
 use crate::model::{Effect, RevocationTarget, TaskRecord, TaskState};
 use crate::spine::Event;
 
@@ -23,8 +24,12 @@ pub(crate) async fn close_task(
     id: TaskId,
     state: TaskState,
     reason: &str,
+    wait_ms: Option<u64>,
 ) -> Result<CloseTaskResponse, Fault> {
-    try_close(authority, caller, id, state, reason).await.map_err(Stop::into_fault)
+    let closed = try_close(authority, caller, id, state, reason).await;
+    let (mut response, end) = closed.map_err(Stop::into_fault)?;
+    response.closure = closure::told(authority, &end, wait_ms).await;
+    Ok(response)
 }
 
 async fn try_close(
@@ -33,7 +38,7 @@ async fn try_close(
     id: TaskId,
     state: TaskState,
     reason: &str,
-) -> Result<CloseTaskResponse, Stop> {
+) -> Result<(CloseTaskResponse, End), Stop> {
     require_reason(reason)?;
     let task = authority.store.task(id).await?;
     let Some(task) = task.filter(|task| may_see(caller, task)) else {
@@ -70,14 +75,17 @@ async fn try_close(
     };
     burn_proof(authority, caller).await?;
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
-    let tokens = forget(authority, recorded.index()).await?;
-    Ok(CloseTaskResponse {
+    let end = closure::follow(authority, recorded.index(), now, &[id]).await?;
+    let tokens = killed_at(authority, recorded.index()).await?;
+    let response = CloseTaskResponse {
         task_id: id,
         state: wire_state(state),
         closed_at: now.into(),
         tokens,
         ledger_index: recorded.index().0,
-    })
+        closure: None,
+    };
+    Ok((response, end))
 }
 
 /// Expires every open task whose deadline has passed. Uses are refused by the deadline itself;
@@ -99,7 +107,8 @@ pub(crate) async fn expire_tasks(authority: &Authority) -> Result<usize, Fault> 
         let effect = Effect::CloseTask { task: *id, state: TaskState::Expired };
         match record(&authority.store, event, effect).await {
             Ok(recorded) => {
-                forget(authority, recorded.index()).await.map_err(Stop::into_fault)?;
+                let followed = closure::follow(authority, recorded.index(), now, &[*id]).await;
+                followed.map_err(Stop::into_fault)?;
             }
             // Somebody closed it a moment ago.
             Err(error) if error.error.refused().is_some() => {}
@@ -109,11 +118,10 @@ pub(crate) async fn expire_tasks(authority: &Authority) -> Result<usize, Fault> 
     Ok(due.len())
 }
 
-/// Remembers the tokens that died at `leaf`, and says how many they were. Cached verifications may
-/// stay: being alive is asked of this memory on every use.
-pub(crate) async fn forget(authority: &Authority, leaf: LeafIndex) -> Result<u64, Stop> {
+/// How many tokens died at `leaf`. That they are dead is known already: the store's writer tells the
+/// feed and the memory of the revoked before it answers.
+async fn killed_at(authority: &Authority, leaf: LeafIndex) -> Result<u64, Stop> {
     let dead = authority.store.revoked_at(leaf).await?;
-    authority.revoked.extend(dead.iter().map(|token| (token.jti, token.exp)));
     Ok(u64::try_from(dead.len()).unwrap_or(u64::MAX))
 }
 

@@ -1,5 +1,6 @@
 //! Put a policy set in force: whole, validated, versioned, recorded.
 
+use bailiwick_api::enforcement::feed::FeedEntry;
 use bailiwick_api::{PolicySourceText as WireSource, PutPoliciesRequest, PutPoliciesResponse};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_ledger::{ReceiptKind, record};
@@ -54,6 +55,7 @@ async fn put_set(
     }
     let ledger_index = record_set(authority, by, sources, &hash).await?;
     authority.policy.replace(set);
+    authority.feed.publish(vec![FeedEntry::Policy { hash: hash.clone() }]);
     Ok(PutPoliciesResponse { hash, policies, ledger_index: Some(ledger_index) })
 }
 

@@ -3,15 +3,16 @@
 use bailiwick_api::{
     ProblemCode, RevocationRequest, RevocationResponse, RevocationTarget as WireTarget,
 };
-use bailiwick_core::ids::{RevocationId, TokenId};
+use bailiwick_core::ids::{RevocationId, TaskId, TokenId};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_ledger::{ReceiptKind, record};
 use serde_json::json;
 
-use super::close_task::{burn_proof, forget, require_reason};
+use super::close_task::{burn_proof, require_reason};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::fault::{Fault, Stop};
+use crate::feed::closure;
 use crate::model::{Effect, RevocationTarget};
 use crate::spine::Event;
 
@@ -21,14 +22,16 @@ pub(crate) async fn revoke(
     authority: &Authority,
     caller: &Caller,
     ask: RevocationRequest,
+    wait_ms: Option<u64>,
 ) -> Result<RevocationResponse, Fault> {
-    try_revoke(authority, caller, ask).await.map_err(Stop::into_fault)
+    try_revoke(authority, caller, ask, wait_ms).await.map_err(Stop::into_fault)
 }
 
 async fn try_revoke(
     authority: &Authority,
     caller: &Caller,
     ask: RevocationRequest,
+    wait_ms: Option<u64>,
 ) -> Result<RevocationResponse, Stop> {
     require_reason(&ask.reason)?;
     let now = authority.clock.now();
@@ -37,7 +40,7 @@ async fn try_revoke(
         WireTarget::Jti(jti) => RevocationTarget::Token(*jti),
         WireTarget::Agent(id) => RevocationTarget::Agent(id.clone()),
     };
-    require_may_revoke(authority, caller, &target).await?;
+    let of_task = require_may_revoke(authority, caller, &target).await?;
     let preview = authority.store.preview_revocation(target.clone(), now).await?;
     if ask.dry_run {
         return Ok(RevocationResponse {
@@ -45,6 +48,7 @@ async fn try_revoke(
             tokens: preview.tokens,
             tasks: preview.tasks,
             ledger_index: None,
+            closure: None,
         });
     }
     let id = RevocationId::new(now, authority.fresh());
@@ -53,26 +57,32 @@ async fn try_revoke(
     let effect = Effect::Revoke { id, target, reason: ask.reason };
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
     let dead = authority.store.revoked_at(recorded.index()).await?;
-    forget(authority, recorded.index()).await?;
     let tokens: Vec<TokenId> = dead.iter().map(|token| token.jti).collect();
     let mut tasks: Vec<_> = dead.iter().map(|token| token.task).collect();
     tasks.sort_unstable();
     tasks.dedup();
     authority.metrics.revoked();
+    let mut concerned = tasks.clone();
+    if let Some(task) = of_task.filter(|task| !concerned.contains(task)) {
+        concerned.push(task);
+    }
+    let end = closure::follow(authority, recorded.index(), now, &concerned).await?;
     tracing::info!(revocation = %id, tokens = tokens.len(), "revoked");
     Ok(RevocationResponse {
         revocation_id: Some(id),
         tokens,
         tasks,
         ledger_index: Some(recorded.index().0),
+        closure: closure::told(authority, &end, wait_ms).await,
     })
 }
 
+/// The task that the target is, or belongs to.
 async fn require_may_revoke(
     authority: &Authority,
     caller: &Caller,
     target: &RevocationTarget,
-) -> Result<(), Stop> {
+) -> Result<Option<TaskId>, Stop> {
     let missing = || Stop::new(ProblemCode::NotFound, "there is no such thing to revoke");
     let (task, line) = match target {
         RevocationTarget::Task(id) => (authority.store.task(*id).await?.ok_or_else(missing)?, None),
@@ -85,7 +95,7 @@ async fn require_may_revoke(
         RevocationTarget::Agent(id) => {
             caller.require_admin()?;
             let known = authority.registry.load().agent(id.as_ref()).is_some();
-            return if known { Ok(()) } else { Err(missing()) };
+            return if known { Ok(None) } else { Err(missing()) };
         }
     };
     let may = match caller {
@@ -94,7 +104,7 @@ async fn require_may_revoke(
         Caller::Holder { chain, .. } => line.is_some_and(|line| line.contains(&chain.claims().jti)),
         Caller::Agent(_) => false,
     };
-    if may { Ok(()) } else { Err(missing()) }
+    if may { Ok(Some(task.id)) } else { Err(missing()) }
 }
 
 async fn revocation_event(

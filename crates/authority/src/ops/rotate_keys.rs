@@ -45,6 +45,7 @@ async fn try_rotate(authority: &Authority, by: &str) -> Result<RotateKeyResponse
         },
     };
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
+    authority.feed.publish(vec![crate::feed::published_keys(authority, now)]);
     let retiring = token(&rotation.retiring);
     Ok(RotateKeyResponse {
         kid: active.kid,

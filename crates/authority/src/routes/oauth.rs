@@ -185,7 +185,8 @@ pub(super) async fn revoke(
         reason: "revoked by token".to_owned(),
         dry_run: false,
     };
-    match revoke_target(&authority, &caller, ask).await {
+    // Nobody reads a report here (RFC 7009 §2.2).
+    match revoke_target(&authority, &caller, ask, Some(0)).await {
         Ok(_) => Ok(()),
         // RFC 7009 §2.2: what is not there, or not the caller's, is answered alike.
         Err(Fault { code: bailiwick_api::ProblemCode::NotFound, .. }) => Ok(()),

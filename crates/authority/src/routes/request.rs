@@ -23,12 +23,15 @@ use crate::config::DpopNonce;
 use crate::fault::{Fault, Stop};
 
 /// Bounds the requests in flight and the time of each, and hands out a fresh nonce with each answer.
+///
+/// What was begun is carried through even if the caller hangs up, or is told that it took too long:
+/// a change that is durable must also come into force in memory, and be told to enforcement points.
 pub(crate) async fn guard(
     State(authority): State<Arc<Authority>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_slot) = authority.in_flight.try_acquire() else {
+    let Ok(slot) = Arc::clone(&authority.in_flight).try_acquire_owned() else {
         let fault =
             Fault::new(ProblemCode::RateLimited, "the Authority is at its limit of requests");
         let mut response = ProblemReply(fault).into_response();
@@ -36,11 +39,23 @@ pub(crate) async fn guard(
         return response;
     };
     let limit = Duration::from_millis(authority.config.limits.request_timeout_ms);
-    let answered = tokio::time::timeout(limit, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| {
-        let detail = "the Authority could not answer in time; nothing was released";
-        ProblemReply(Fault::new(Outcome::LedgerUnavailable, detail)).into_response()
+    let carried_through = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(slot);
+        response
     });
+    let mut response = match tokio::time::timeout(limit, carried_through).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a request has panicked");
+            let detail = "the Authority failed; nothing was released";
+            ProblemReply(Fault::new(ProblemCode::Internal, detail)).into_response()
+        }
+        Err(_) => {
+            let detail = "the Authority could not answer in time; nothing was released";
+            ProblemReply(Fault::new(Outcome::LedgerUnavailable, detail)).into_response()
+        }
+    };
     if authority.config.dpop.nonce == DpopNonce::Required
         && let Ok(nonce) = HeaderValue::from_str(&authority.nonces.current(authority.clock.now()))
     {

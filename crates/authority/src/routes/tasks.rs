@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use bailiwick_api::enforcement::closure::{ClosureQuery, ClosureReport};
 use bailiwick_api::{
     BudgetView, CloseTaskResponse, OpenTaskRequest, Problem, Reason, TaskList, TaskQuery, TaskView,
     TokenResponse,
@@ -20,6 +21,7 @@ use crate::authority::Authority;
 use crate::caller::{Caller, unauthenticated};
 use crate::clock::Stopwatch;
 use crate::fault::{Fault, Stop};
+use crate::feed::closure;
 use crate::metrics::Operation;
 use crate::model::{TaskFilter, TaskRecord, TaskState};
 use crate::ops::close_task::{close_task, may_see, wire_state};
@@ -124,6 +126,36 @@ pub(super) async fn show(
     }
 }
 
+/// Where the last thing in a task that ended is dead: the task itself, or some of its tokens.
+#[utoipa::path(
+    get, path = "/v1/tasks/{id}/closure", tag = "tasks",
+    params(("id" = String, Path), ClosureQuery),
+    responses(
+        (status = 200, body = ClosureReport), (status = 401, body = Problem),
+        (status = 404, body = Problem, description = "No such task, or nothing of it has ended"),
+    )
+)]
+pub(super) async fn closure(
+    State(authority): State<Arc<Authority>>,
+    credentials: Credentials,
+    Path(id): Path<String>,
+    Query(query): Query<ClosureQuery>,
+) -> Result<Json<ClosureReport>, ProblemReply> {
+    let caller = credentials.caller(&authority).await?;
+    let task = authority.store.task(task_id(&id)?).await?;
+    let Some(task) = task.filter(|task| may_see(&caller, task)) else {
+        return Err(Fault::not_found("task").into());
+    };
+    let wait_ms = Some(query.wait_ms.unwrap_or(0));
+    match closure::of_task(&authority, &task, wait_ms).await? {
+        Some(report) => Ok(Json(report)),
+        None => {
+            let detail = "nothing of the task has ended";
+            Err(Stop::new(bailiwick_api::ProblemCode::NotFound, detail).into())
+        }
+    }
+}
+
 fn task_id(text: &str) -> Result<TaskId, ProblemReply> {
     text.parse().map_err(|_| Fault::not_found("task").into())
 }
@@ -172,7 +204,8 @@ macro_rules! close {
     ($(#[$doc:meta])* $name:ident, $path:literal, $state:expr) => {
         $(#[$doc])*
         #[utoipa::path(
-            post, path = $path, tag = "tasks", params(("id" = String, Path)), request_body = Reason,
+            post, path = $path, tag = "tasks", params(("id" = String, Path), ClosureQuery),
+            request_body = Reason,
             responses(
                 (status = 200, body = CloseTaskResponse),
                 (status = 401, body = Problem), (status = 403, body = Problem),
@@ -183,11 +216,13 @@ macro_rules! close {
             State(authority): State<Arc<Authority>>,
             credentials: Credentials,
             Path(id): Path<String>,
+            Query(query): Query<ClosureQuery>,
             OptionalBody(body): OptionalBody<Reason>,
         ) -> Result<Json<CloseTaskResponse>, ProblemReply> {
             let caller = credentials.caller(&authority).await?;
             let id = task_id(&id)?;
-            Ok(Json(close_task(&authority, &caller, id, $state, &body.reason).await?))
+            let (reason, wait) = (&body.reason, query.wait_ms);
+            Ok(Json(close_task(&authority, &caller, id, $state, reason, wait).await?))
         }
     };
 }

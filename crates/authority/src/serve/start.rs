@@ -25,10 +25,9 @@ use crate::metrics::Metrics;
 use crate::model::TaskState;
 use crate::ops::agent_status::policy_status;
 use crate::ops::{policies, rotate_keys};
-use bailiwick_identity::private_files;
 use crate::registry::Registry;
-use crate::revoked::RevokedSet;
 use crate::store::{OpenError, PageRequest, SqliteOptions, SqliteStore, StoreError, StoreHandle};
+use bailiwick_identity::private_files;
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
@@ -160,6 +159,7 @@ pub(super) async fn start(config: Config) -> Result<(Authority, Option<String>),
         ledger,
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         noise: crate::authority::Noise::default(),
+        shown: crate::shown::Shown::default(),
         in_flight: Arc::new(tokio::sync::Semaphore::new(config.limits.requests_in_flight_max)),
         dev: domain,
         store,

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::authority::Authority;
+use crate::feed::closure;
 use crate::ops::close_task::expire_tasks;
 use crate::ops::rotate_keys::rotate;
 
@@ -38,6 +39,7 @@ pub(super) fn spawn(authority: Arc<Authority>, stopped: watch::Receiver<bool>) -
                     if let Err(fault) = expire_tasks(&authority).await {
                         tracing::error!(detail = fault.detail, "expired tasks could not be closed");
                     }
+                    closure::settle_all(&authority).await;
                 }
                 _ = housekeeping.tick() => keep_house(&authority).await,
             }
@@ -52,6 +54,7 @@ pub(super) fn spawn(authority: Arc<Authority>, stopped: watch::Receiver<bool>) -
 async fn keep_house(authority: &Authority) {
     let now = authority.clock.now();
     authority.revoked.prune(now);
+    authority.feed.prune();
     let days = authority.config.tokens.key_rotation_days;
     if authority.keys.is_rotation_due(now, days)
         && let Err(fault) = rotate(authority, "schedule").await

@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use bailiwick_core::{AgentId, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis, WorkflowId};
+use bailiwick_core::{
+    ActionDigest, AgentId, ApprovalId, EpochId, LeaseId, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis, WorkflowId,
+};
 use bailiwick_ledger::{Hash, Journal, LeafIndex, Receipt};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -33,11 +35,11 @@ use self::readers::Readers;
 use self::signed::Signed;
 use self::tail::Tail;
 use self::write::Command;
-use super::{LEAVES_MAX, PAGE_ROWS_MAX, Page, PageRequest, Pending, Store, StoreError};
+use super::{DeathWatch, LEAVES_MAX, PAGE_ROWS_MAX, Page, PageRequest, Pending, READS_OF_TASK_BYTES_MAX, READS_OF_TASK_MAX, Store, StoreError};
 use crate::model::{
-    AgentRecord, BudgetRow, Effect, HolderKeyRecord, IssuerKeyRecord, OwnerRecord, PolicyRecord,
-    ProofRow, ReceiptRow, RevocationPreview, RevocationRow, RevocationTarget, RevokedToken,
-    TaskFilter, TaskRecord, TokenRecord, WorkflowRecord,
+    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
+    OwnerRecord, PolicyRecord, ProofRow, ReceiptRow, RevocationPreview, RevocationRow,
+    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TokenRecord, WorkflowRecord,
 };
 
 use open::set_page_quota;
@@ -59,6 +61,7 @@ struct Shared {
     size: AtomicU64,
     mark: AtomicU64,
     next_status_idx: AtomicU64,
+    watch: std::sync::OnceLock<Arc<dyn DeathWatch>>,
     /// Held for as long as the store is open: no second process may write.
     _lock: std::fs::File,
 }
@@ -138,6 +141,12 @@ impl Store for SqliteStore {
         })
     }
 
+    fn watch(&self, watch: Arc<dyn DeathWatch>) {
+        if self.shared.watch.set(watch).is_err() {
+            tracing::error!("deaths are watched already");
+        }
+    }
+
     fn allocate_status_idx(&self) -> Pending<'_, u64> {
         let idx = self.shared.next_status_idx.fetch_add(1, Ordering::AcqRel);
         Box::pin(std::future::ready(Ok(idx)))
@@ -171,6 +180,18 @@ impl Store for SqliteStore {
 
     fn tasks_past_deadline(&self, now: UnixMillis, limit: usize) -> Pending<'_, Vec<TaskId>> {
         self.read(move |conn| read::task::past_deadline(conn, now, limit.min(PAGE_ROWS_MAX)))
+    }
+
+    fn add_reads(&self, task: TaskId, reads: Vec<Vec<u8>>) -> Pending<'_, u64> {
+        if reads.iter().any(|read| read.len() > READS_OF_TASK_BYTES_MAX) {
+            let large = StoreError::Invalid("a read of more than a task may keep");
+            return Box::pin(std::future::ready(Err(large)));
+        }
+        Box::pin(self.ask(move |reply| Command::AddReads(task, reads, reply)))
+    }
+
+    fn reads(&self, task: TaskId, after: u64, limit: usize) -> Pending<'_, Vec<(u64, Vec<u8>)>> {
+        self.read(move |conn| read::task::reads(conn, task, after, limit.min(READS_OF_TASK_MAX)))
     }
 
     fn open_tasks(&self) -> Pending<'_, u64> {
@@ -260,6 +281,48 @@ impl Store for SqliteStore {
 
     fn revoked_status_bits(&self, list: u64) -> Pending<'_, Vec<u8>> {
         self.read(move |conn| read::revocation::status_bits(conn, list))
+    }
+
+    fn spool_epoch(&self, gateway: &AgentId, epoch: EpochId) -> Pending<'_, Option<EpochRecord>> {
+        let gateway = gateway.clone();
+        self.read(move |conn| read::spool::epoch(conn, &gateway, epoch))
+    }
+
+    fn spool_epochs(&self, gateway: &AgentId, limit: usize) -> Pending<'_, Vec<EpochRecord>> {
+        let gateway = gateway.clone();
+        self.read(move |conn| read::spool::epochs(conn, &gateway, limit.min(PAGE_ROWS_MAX)))
+    }
+
+    fn was_handed_over(&self, subject_token: Sha256Hash) -> Pending<'_, bool> {
+        self.read(move |conn| read::task::was_handed_over(conn, subject_token))
+    }
+
+    fn approval(&self, id: ApprovalId) -> Pending<'_, Option<ApprovalRecord>> {
+        self.read(move |conn| read::approval::one(conn, id))
+    }
+
+    fn approval_of(
+        &self,
+        task: TaskId,
+        digest: ActionDigest,
+    ) -> Pending<'_, Option<ApprovalRecord>> {
+        self.read(move |conn| read::approval::of_digest(conn, task, digest))
+    }
+
+    fn approvals(
+        &self,
+        filter: ApprovalFilter,
+        page: PageRequest,
+    ) -> Pending<'_, Page<ApprovalRecord>> {
+        self.read(move |conn| read::approval::page(conn, &filter, &page))
+    }
+
+    fn lease(&self, id: LeaseId) -> Pending<'_, Option<LeaseRecord>> {
+        self.read(move |conn| read::spool::lease(conn, id))
+    }
+
+    fn leases_of_task(&self, task: TaskId) -> Pending<'_, Vec<LeaseRecord>> {
+        self.read(move |conn| read::spool::leases_of_task(conn, task))
     }
 
     fn owner(&self, id: &str) -> Pending<'_, Option<OwnerRecord>> {

@@ -181,6 +181,7 @@ fn load_shared(
         size: AtomicU64::new(size),
         mark: AtomicU64::new(mark),
         next_status_idx: AtomicU64::new(status_idx),
+        watch: std::sync::OnceLock::new(),
         _lock: lock,
     })
 }

@@ -7,15 +7,18 @@
 //! INVARIANT: an effect checks every condition before it writes its first row. A refused op has
 //! therefore written nothing, and the transaction goes on without it.
 
+mod approval;
 mod end;
+mod reads;
 mod registry;
+mod spool;
 mod statements;
 mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bailiwick_core::{TokenId, UnixMillis};
+use bailiwick_core::{TaskId, TokenId, UnixMillis};
 use bailiwick_ledger::{Hash, LeafIndex, SealedReceipt};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +32,7 @@ use super::key::{Key, Role};
 use super::live::{Killed, Live};
 use super::row;
 use crate::model::{Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord};
-use crate::store::StoreError;
+use crate::store::{Deaths, StoreError};
 
 /// Ops in one transaction.
 const BATCH_MAX: usize = 512;
@@ -42,6 +45,8 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Command {
     /// Append a receipt and apply its effect.
     Append(Box<Append>),
+    /// Add reads to a task.
+    AddReads(TaskId, Vec<Vec<u8>>, Reply<u64>),
     /// Write and sync something that does not matter.
     Probe(Reply<()>),
     /// Change how many pages the database may have; none is no limit.
@@ -50,11 +55,25 @@ pub(super) enum Command {
 
 /// One op, prepared as far as possible by the caller.
 pub(super) struct Append {
-    pub(super) sealed: SealedReceipt,
-    pub(super) leaf_hash: Hash,
-    pub(super) keys: Vec<(Key, Role)>,
+    pub(super) leaf: Leaf,
+    /// Leaves that come with it: a report has several.
+    pub(super) more: Vec<Leaf>,
     pub(super) effect: Effect,
     pub(super) reply: Option<Reply<LeafIndex>>,
+}
+
+/// One leaf, ready to be written.
+pub(super) struct Leaf {
+    pub(super) sealed: SealedReceipt,
+    pub(super) hash: Hash,
+    pub(super) keys: Vec<(Key, Role)>,
+}
+
+impl Append {
+    /// How many leaves it writes.
+    fn leaves(&self) -> u64 {
+        (self.more.len() as u64).saturating_add(1)
+    }
 }
 
 /// Why an op did not go through.
@@ -130,8 +149,8 @@ pub(super) struct Writer<'c> {
     mark_written: UnixMillis,
     /// Rows of the current op have been written.
     dirty: bool,
-    /// Tokens killed by the current transaction.
-    killed: Vec<TokenId>,
+    /// What the current transaction killed.
+    deaths: Deaths,
     /// Hops whose fan-out the current transaction has changed, and to what.
     fanouts: Vec<(TokenId, u32)>,
     /// A payload was erased by the current transaction.
@@ -157,7 +176,7 @@ impl<'c> Writer<'c> {
             shared,
             checkpointer,
             dirty: false,
-            killed: Vec::new(),
+            deaths: Deaths::default(),
             fanouts: Vec::new(),
             erased: false,
             unpruned: 0,
@@ -175,6 +194,9 @@ impl<'c> Writer<'c> {
     fn take(&mut self, command: Command, batch: &mut Vec<Append>) {
         match command {
             Command::Append(append) => batch.push(*append),
+            Command::AddReads(task, reads, reply) => {
+                drop(reply.send(self.add_reads(task, &reads)));
+            }
             Command::Probe(reply) => drop(reply.send(self.probe())),
             Command::Quota(pages, reply) => drop(reply.send(self.set_quota(pages))),
         }
@@ -198,7 +220,7 @@ impl<'c> Writer<'c> {
     }
 
     fn transact(&mut self, ops: &[Append]) -> rusqlite::Result<Outcomes> {
-        self.killed.clear();
+        self.deaths = Deaths::default();
         self.fanouts.clear();
         self.erased = false;
         self.statements.begin.execute(())?;
@@ -240,12 +262,12 @@ impl<'c> Writer<'c> {
     }
 
     fn apply(&mut self, op: &Append) -> rusqlite::Result<Result<LeafIndex, Refused>> {
-        self.mark = self.mark.max(UnixMillis(op.sealed.time_ms));
+        self.mark = self.mark.max(UnixMillis(op.leaf.sealed.time_ms));
         self.dirty = false;
         match self.apply_effect(op) {
             Ok(()) => {
                 let index = LeafIndex(self.next_leaf);
-                self.next_leaf = self.next_leaf.saturating_add(1);
+                self.next_leaf = self.next_leaf.saturating_add(op.leaves());
                 Ok(Ok(index))
             }
             Err(Fault::Refused(refused)) if !self.dirty => Ok(Err(refused)),
@@ -271,8 +293,18 @@ impl<'c> Writer<'c> {
                 self.settle(op, token, grant, proof.as_ref(), room)
             }
             Effect::Renew { token, proof } => self.renew(op, token, proof.as_ref()),
-            Effect::Debit { task, jti, entries, proof, exposes } => {
-                self.debit(op, (*task, *jti), entries, proof.as_ref(), *exposes)
+            Effect::Debit { task, jti, entries, proof, exposes, approval } => {
+                let more = (*exposes, approval.as_ref());
+                self.debit(op, (*task, *jti), entries, proof.as_ref(), more)
+            }
+            Effect::AskApproval { asked, pending_max } => {
+                self.ask_approval(op, asked, *pending_max)
+            }
+            Effect::DecideApproval { id, digest, vote, bounds } => {
+                self.decide_approval(op, (*id, *digest), vote, *bounds)
+            }
+            Effect::UseApproval { task, jti, approval } => {
+                self.use_approval(op, (*task, *jti), approval)
             }
             Effect::Expose { task, level } => self.expose(op, *task, *level),
             Effect::CloseTask { task, state } => self.close_task(op, *task, *state),
@@ -282,6 +314,14 @@ impl<'c> Writer<'c> {
             Effect::PutPolicy { record } => self.put_policy(op, record),
             Effect::PutHolderKey { record, proof } => {
                 self.put_holder_key(op, record, proof.as_ref())
+            }
+            Effect::OpenEpoch { gateway, epoch, release } => {
+                self.open_epoch(op, gateway, *epoch, *release)
+            }
+            Effect::ReceiptsFrom(report) => self.report(op, report),
+            Effect::Lease { jti, leases } => self.lease(op, *jti, leases),
+            Effect::ReturnLease { gateway, epoch, through, leases } => {
+                self.return_leases(op, (gateway, *epoch), *through, leases)
             }
             Effect::Erase { leaf } => self.erase(op, *leaf),
             Effect::RotateKey { record } => self.rotate_key(op, record),
@@ -296,8 +336,12 @@ impl<'c> Writer<'c> {
     /// The first thing that every effect writes, after all of its conditions.
     fn write_leaf(&mut self, op: &Append) -> Result<(), Fault> {
         self.dirty = true;
-        let leaf = self.leaf();
-        let sealed = &op.sealed;
+        self.write_sealed(&op.leaf, self.next_leaf)
+    }
+
+    fn write_sealed(&mut self, leaf: &Leaf, at: u64) -> Result<(), Fault> {
+        let Leaf { sealed, keys, .. } = leaf;
+        let leaf = row::signed(at);
         self.statements.leaf.execute((
             leaf,
             row::place(&bailiwick_ledger::ReceiptKind::ALL, &sealed.kind),
@@ -306,7 +350,7 @@ impl<'c> Writer<'c> {
             sealed.salt,
             &sealed.payload,
         ))?;
-        for (key, role) in &op.keys {
+        for (key, role) in keys {
             self.statements.lookup.execute((key, leaf, *role as i64))?;
         }
         Ok(())
@@ -345,7 +389,7 @@ impl<'c> Writer<'c> {
                 row::signed(self.mark.0),
                 leaf,
             ))?;
-            self.killed.push(token.jti);
+            self.deaths.tokens.push((token.jti, token.exp));
         }
         Ok(())
     }
@@ -354,7 +398,8 @@ impl<'c> Writer<'c> {
     fn acknowledge(&mut self, ops: Vec<Append>, outcomes: Outcomes) {
         self.shared.mark.fetch_max(self.mark.0, Ordering::AcqRel);
         let hashes = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-        self.shared.tail.push(hashes.map(|(op, _)| op.leaf_hash));
+        let leaves = hashes.flat_map(|(op, _)| std::iter::once(&op.leaf).chain(&op.more));
+        self.shared.tail.push(leaves.map(|leaf| leaf.hash));
         self.shared.size.store(self.next_leaf, Ordering::Release);
         let done = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
         self.shared.signed.extend(
@@ -369,11 +414,18 @@ impl<'c> Writer<'c> {
             replies.push((op.reply, outcome));
         }
         // After the additions: a token may be issued and killed by the same batch.
-        for jti in self.killed.drain(..) {
-            self.shared.hot.tokens.forget(&jti);
+        let deaths = std::mem::take(&mut self.deaths);
+        for (jti, _) in &deaths.tokens {
+            self.shared.hot.tokens.forget(jti);
         }
         for (hop, fanout) in self.fanouts.drain(..) {
             self.shared.hot.fanout.replace(hop, fanout, 1);
+        }
+        // Before the replies: what is said to be dead is known to be.
+        if deaths != Deaths::default()
+            && let Some(watch) = self.shared.watch.get()
+        {
+            watch.died(deaths);
         }
         for (reply, outcome) in replies {
             // A caller that has gone away misses only its answer.
@@ -410,8 +462,15 @@ impl<'c> Writer<'c> {
                 }
             }
             Effect::None
+            | Effect::OpenEpoch { .. }
+            | Effect::ReceiptsFrom(_)
+            | Effect::Lease { .. }
+            | Effect::ReturnLease { .. }
             | Effect::Debit { .. }
             | Effect::Revoke { .. }
+            | Effect::AskApproval { .. }
+            | Effect::DecideApproval { .. }
+            | Effect::UseApproval { .. }
             | Effect::PutPolicy { .. }
             | Effect::PutHolderKey { .. }
             | Effect::Erase { .. }

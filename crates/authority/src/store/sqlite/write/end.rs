@@ -30,6 +30,9 @@ impl Writer<'_> {
         self.conn
             .prepare_cached("DELETE FROM task_read WHERE task = ?1")?
             .execute([id.as_bytes()])?;
+        self.drop_leases(id)?;
+        self.deaths.tasks.push((id, state));
+        self.end_approvals(id)?;
         let now = self.mark;
         let killed = match self.live.task(self.conn, id)? {
             Some((task, _)) => task.close(id, state, now),
