@@ -11,6 +11,7 @@
 )]
 
 mod evidence;
+mod gateways;
 mod main_path;
 mod openapi;
 mod refusals;

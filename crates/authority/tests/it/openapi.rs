@@ -60,6 +60,8 @@ async fn anonymous(world: &World, method: &str, path: &str) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
+const NO_ID: &str = "0192b7a0-0000-7000-8000-000000000000";
+
 /// A body of the right form, so that what refuses is the missing credential.
 fn body_of(path: &str) -> Value {
     match path {
@@ -70,6 +72,11 @@ fn body_of(path: &str) -> Value {
             "subject": {"type": "agent", "id": "x"}, "action": {"name": "x"},
             "resource": {"type": "system", "id": "x"},
         }),
+        "/v1/enforcement/leases" => json!({
+            "epoch": NO_ID, "jti": NO_ID,
+            "needs": [{"key": "x", "kind": "subtree", "need_micros": 1, "want_micros": 1}],
+        }),
+        "/v1/enforcement/leases/return" => json!({"epoch": NO_ID, "through": 0, "leases": []}),
         _ => json!({}),
     }
 }

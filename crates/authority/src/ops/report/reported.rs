@@ -6,7 +6,7 @@ use bailiwick_api::enforcement::receipts::{
     DRAWS_MAX, RECEIPT_ID_BYTES_MAX, RECEIPT_IDS_MAX, ReportedReceipt,
 };
 use bailiwick_core::outcome::Outcome;
-use bailiwick_core::{EpochId, Micros, TaskId, UnixMillis, jcs};
+use bailiwick_core::{EpochId, Micros, TaskId, TokenId, UnixMillis, jcs};
 use bailiwick_ledger::{Receipt, ReceiptKind};
 use serde_json::{Map, Value, json};
 
@@ -53,7 +53,7 @@ pub(super) async fn leaf(
     if named.is_some() && !own {
         mark_foreign(&mut reported);
     }
-    let ids = ids(receipt, &payload, named.filter(|_| !own), point);
+    let ids = ids(receipt, &payload, named.filter(|_| !own));
     payload.insert(REPORTED.to_owned(), reported);
     let payload = jcs::canonicalize_value(&Value::Object(payload))
         .map_err(|_| malformed("the payload has no canonical form"))?;
@@ -88,23 +88,21 @@ fn check(receipt: &ReportedReceipt) -> Result<ReceiptKind, Stop> {
     Ok(kind)
 }
 
-/// What the leaf is found by: what the gateway says, the token, and not a task of others.
+/// What the leaf is found by: decision, task and token as the gateway says, no task of others, and
+/// nothing that is no id of such a thing (a gateway's own name is found by what is said of it).
 fn ids(
     receipt: &ReportedReceipt,
     payload: &Map<String, Value>,
     foreign: Option<&str>,
-    point: &AgentEntry,
 ) -> Vec<String> {
     let mut ids: Vec<String> = receipt.ids.clone();
     if let Some(foreign) = foreign {
         ids.retain(|id| id != foreign);
     } else {
         let jti = payload.get("jti").and_then(Value::as_str);
-        ids.extend(jti.filter(|jti| jti.len() <= RECEIPT_ID_BYTES_MAX).map(str::to_owned));
+        ids.extend(jti.map(str::to_owned));
     }
-    let by = point.document.id.to_string();
-    // What the gateway is found by is what the Authority says of it, and not its every call.
-    ids.retain(|id| *id != by);
+    ids.retain(|id| id.parse::<TokenId>().is_ok());
     ids.sort_unstable();
     ids.dedup();
     ids

@@ -100,7 +100,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     conn.execute("INSERT INTO schema_migration VALUES (99, 'of the future')", ()).unwrap();
     drop(conn);
     match directory.store() {
-        Err(error @ OpenError::NewerSchema { found: 99, known: 1 }) => {
+        Err(error @ OpenError::NewerSchema { found: 99, .. }) => {
             assert!(error.to_string().contains("schema 99"), "{error}");
         }
         other => panic!("{other:?}"),
