@@ -146,6 +146,7 @@ impl Record for RefusedAttempt {
             decision: self.denial.decision(),
             issued: None,
             debits: Vec::new(),
+            approval: None,
         };
         receipt.receipt(ReceiptKind::Decision)
     }

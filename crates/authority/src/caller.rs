@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bailiwick_api::ProblemCode;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
-use bailiwick_core::{UnverifiedToken, VerifiedChain, VerifyOptions, verify_leaf};
+use bailiwick_core::{
+    Sha256Hash, UnverifiedToken, VerifiedChain, VerifyOptions, sha256, verify_leaf,
+};
 use bailiwick_identity::{Authorization, IdentityError, PeerCredentials, PresentedToken, Subject};
 
 use crate::authority::{Authority, Presented, ProvenKey};
@@ -18,7 +20,13 @@ use crate::registry::AgentEntry;
 #[derive(Debug)]
 pub(crate) enum Caller {
     /// A person, with the operator roles that the configuration gives them (often none).
-    Person { subject: Subject, roles: Vec<OperatorRole> },
+    Person {
+        subject: Subject,
+        roles: Vec<OperatorRole>,
+        /// What the token's issuer signed, hashed: the same token has the same, however its
+        /// signature is spelt.
+        token: Sha256Hash,
+    },
     /// A registered, live workload.
     Agent(Arc<AgentEntry>),
     /// The holder of a hop token, which proved that it holds the token's key.
@@ -98,7 +106,7 @@ impl Authority {
         match self.issuers.verify_subject(&presented, &self.config.issuer, now).await {
             Ok(subject) => {
                 let roles = self.operator_roles(&subject);
-                Ok(Caller::Person { subject, roles })
+                Ok(Caller::Person { subject, roles, token: signed_part(token) })
             }
             Err(IdentityError::IssuerUntrusted(_)) => {
                 let workload = self.verify_workload(token, now).await?;
@@ -160,6 +168,12 @@ impl Authority {
         let entry = self.config.issuers.iter().find(|entry| entry.issuer == issuer)?;
         entry.subject_prefix.as_deref()
     }
+}
+
+/// SHA-256 of what was signed: a token without its signature.
+pub(crate) fn signed_part(token: &str) -> Sha256Hash {
+    let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+    sha256(signed.as_bytes())
 }
 
 /// Refuses a proof by another key than the token is bound to.

@@ -3,6 +3,7 @@
 //! Absence refuses: without issuers and an operator the server does not start. An unknown key is an
 //! error that names its line and the key that was probably meant.
 
+mod approvals;
 mod env;
 mod validate;
 
@@ -14,6 +15,7 @@ use std::{
 use bailiwick_identity::{ForeignAlgorithm, IssuerConfig, JwksSource};
 use serde::Deserialize;
 
+pub use approvals::ApprovalsConfig;
 pub use validate::ConfigProblem;
 
 use crate::{dev, suggest};
@@ -61,6 +63,9 @@ pub struct Config {
     /// Bounds on what callers may ask.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Bounds on approvals.
+    #[serde(default)]
+    pub approvals: ApprovalsConfig,
     /// Proof-of-possession settings.
     #[serde(default)]
     pub dpop: DpopConfig,
@@ -418,6 +423,7 @@ impl Config {
             policy: PolicyConfig::default(),
             tokens: TokensConfig::default(),
             limits: LimitsConfig::default(),
+            approvals: ApprovalsConfig::default(),
             dpop: DpopConfig::default(),
             ledger: LedgerConfig::default(),
             log: LogConfig::default(),

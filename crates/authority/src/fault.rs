@@ -119,6 +119,7 @@ impl From<Refused> for Stop {
         let code = match (refused.outcome(), &refused) {
             (Some(outcome), _) => outcome.into(),
             (None, Refused::NotFound) => ProblemCode::NotFound,
+            (None, Refused::ApprovalRate) => ProblemCode::ApprovalRateExceeded,
             (None, _) => ProblemCode::VersionConflict,
         };
         Self::Code(code, refused.to_string())

@@ -5,6 +5,7 @@
 //! settled against. A workflow is compiled once per version ([`CompiledWorkflow`]).
 
 mod agent;
+mod approvers;
 mod checks;
 mod compile;
 mod error;
@@ -21,6 +22,7 @@ mod workflow;
 use serde_json::{Map, Value};
 
 pub use agent::{AgentDocument, AgentIdentity, AgentRole};
+pub use approvers::People;
 pub use compile::CompiledWorkflow;
 pub use error::{DocumentKind, RegistryError, RegistryErrorCode, TemplateError};
 pub use instantiate::Instantiated;

@@ -7,7 +7,7 @@
 use bailiwick_core::VerifyError;
 use bailiwick_core::crypto::KeyError;
 use bailiwick_core::hash::Sha256Hash;
-use bailiwick_core::ids::{AgentId, DecisionId, TaskId, TokenId};
+use bailiwick_core::ids::{AgentId, ApprovalId, DecisionId, TaskId, TokenId};
 use bailiwick_core::jcs;
 use bailiwick_core::token::{HopClaims, SignedToken, UnsignedToken};
 use bailiwick_ledger::{LeafIndex, Receipt, ReceiptKind, Record, Recorded};
@@ -28,6 +28,8 @@ pub(crate) struct DecisionReceipt<'a> {
     pub(crate) issued: Option<Value>,
     /// What it drew on budgets.
     pub(crate) debits: Vec<Value>,
+    /// The approval that it used up.
+    pub(crate) approval: Option<ApprovalId>,
 }
 
 impl DecisionReceipt<'_> {
@@ -35,6 +37,7 @@ impl DecisionReceipt<'_> {
     pub(crate) fn receipt(self, kind: ReceiptKind) -> Receipt {
         let mut subject_ids = vec![self.decision.id.to_string()];
         subject_ids.extend(self.task.map(|task| task.to_string()));
+        subject_ids.extend(self.approval.map(|approval| approval.to_string()));
         let mut payload = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -47,6 +50,7 @@ impl DecisionReceipt<'_> {
         put("jti", self.jti.map(|jti| jti.to_string().into()));
         put("agent", self.agent.map(|agent| agent.as_str().into()));
         put("decision", Some(self.decision.to_json()));
+        put("approval", self.approval.map(|approval| approval.to_string().into()));
         put("issued", self.issued);
         put("debits", (!self.debits.is_empty()).then_some(Value::Array(self.debits)));
         let payload = canonical(&Value::Object(payload));
@@ -139,6 +143,7 @@ impl Record for Issuance {
             decision: &self.decision,
             issued: Some(issued),
             debits: Vec::new(),
+            approval: None,
         };
         let mut receipt = receipt.receipt(ReceiptKind::Issue);
         receipt.subject_ids.push(claims.jti.to_string());
@@ -169,6 +174,8 @@ pub(crate) struct Allowed {
     pub(crate) jti: TokenId,
     pub(crate) permit: Permit<()>,
     pub(crate) debits: Vec<NodeDebit>,
+    /// The approval that it uses up.
+    pub(crate) approval: Option<ApprovalId>,
 }
 
 impl Record for Allowed {
@@ -191,6 +198,7 @@ impl Record for Allowed {
             decision: self.permit.decision(),
             issued: None,
             debits,
+            approval: self.approval,
         };
         receipt.receipt(ReceiptKind::Decision)
     }

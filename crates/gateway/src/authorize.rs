@@ -179,8 +179,8 @@ async fn approve<R: Send>(
     };
     let why = asked.map(|refusal| Stop::from(refusal).detail);
     let action = ActionFacts { chain, call, obligations, why };
-    let Some(approved) = gateway.approvals.take(&action, attempt).await? else {
-        return Err(gateway.approvals.ask(&action, attempt).await);
+    let Some(approved) = gateway.approvals.take(&action, attempt.id).await? else {
+        return Err(gateway.approvals.ask(&action).await);
     };
     facts.approvals.clone_from(&approved.by);
     let act = Act::Invoke { scope: call.scope.clone() };

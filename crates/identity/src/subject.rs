@@ -16,6 +16,7 @@ pub(crate) struct SubjectFacts {
     pub(crate) issuer: String,
     pub(crate) groups: Vec<String>,
     pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) party: Option<String>,
     pub(crate) issued: i64,
     pub(crate) authenticated_at: Option<i64>,
     pub(crate) expires: i64,
@@ -48,6 +49,12 @@ impl Subject {
     #[must_use]
     pub fn attributes(&self) -> &BTreeMap<String, String> {
         &self.0.attributes
+    }
+
+    /// The client that the token was issued to (`azp`), where stated.
+    #[must_use]
+    pub fn authorized_party(&self) -> Option<&str> {
+        self.0.party.as_deref()
     }
 
     /// The `iat` of the token that showed it, in seconds since the epoch.

@@ -2,14 +2,15 @@
 //! which the store refuses one at the instant of the change.
 
 use bailiwick_core::{
-    AgentId, Debit, Outcome, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis,
+    ActionDigest, AgentId, ApprovalId, Debit, EpochId, LeaseId, Outcome, RevocationId, Sha256Hash, TaskId, TokenId,
+    UnixMillis,
 };
 use bailiwick_ledger::LeafIndex;
 use bailiwick_policy::Sensitivity;
 
 use super::{
-    HolderKeyRecord, IssuerKeyRecord, PolicyRecord, RecordStatus, RegistryRecord, TaskRecord,
-    TaskState, TokenRecord,
+    ApprovalRecord, ApprovalUse, ApprovalVote, HolderKeyRecord, IssuerKeyRecord, NewLease, PolicyRecord, RecordStatus, RegistryRecord,
+    SpoolReport, TaskRecord, TaskState, TokenRecord, VerdictBounds,
 };
 
 /// A proof of possession that must never be accepted again.
@@ -91,6 +92,39 @@ pub enum Effect {
         proof: Option<ProofRow>,
         /// What the call lets the task read, when that is more sensitive than what it has read.
         exposes: Option<Sensitivity>,
+        /// An approval that this uses up; refused when it does not stand.
+        approval: Option<ApprovalUse>,
+    },
+    /// A question is put to people. Refused: task not open, the token or an ancestor revoked or
+    /// expired, the same question open, the same action refused a while ago, too many open
+    /// questions in the task.
+    AskApproval {
+        /// The question, `Pending`.
+        asked: Box<ApprovalRecord>,
+        /// Questions that one task may have open.
+        pending_max: u32,
+    },
+    /// Somebody answers a question. Refused: unknown, task not open, no longer pending, another
+    /// action, an approver who has answered it, or who has approved too much in this hour.
+    DecideApproval {
+        /// The question.
+        id: ApprovalId,
+        /// The action that was answered.
+        digest: ActionDigest,
+        /// The answer.
+        vote: ApprovalVote,
+        /// Bounds on it.
+        bounds: VerdictBounds,
+    },
+    /// One decision of an enforcement point uses an approval up. Refused: task not open, the token
+    /// or an ancestor revoked or expired, an approval that does not stand or is not for this.
+    UseApproval {
+        /// The task.
+        task: TaskId,
+        /// The caller's token.
+        jti: TokenId,
+        /// What is used.
+        approval: ApprovalUse,
     },
     /// A task has read something this sensitive; what it has read before does not get less. Refused
     /// when it is not open.
@@ -149,6 +183,38 @@ pub enum Effect {
     },
     /// Only a proof of possession. Refused: replay.
     Proof(ProofRow),
+    /// A gateway's spool begins an epoch. Refused when it is known.
+    OpenEpoch {
+        /// The gateway.
+        gateway: AgentId,
+        /// The epoch.
+        epoch: EpochId,
+        /// An epoch whose every record is here: its leases go back.
+        release: Option<EpochId>,
+    },
+    /// Records of a gateway's spool: each a leaf, and what they drew on leases. Refused when the
+    /// epoch does not stand where it is expected.
+    ReceiptsFrom(Box<SpoolReport>),
+    /// Parts of budgets of one task are handed to a gateway, all or none. Refused: task not open, the
+    /// token or an ancestor revoked or expired, quarantined agent, a budget exhausted.
+    Lease {
+        /// The token whose call needs them.
+        jti: TokenId,
+        /// The leases, all of one task.
+        leases: Vec<NewLease>,
+    },
+    /// A gateway returns leases: what was not drawn goes back. Refused when records of the epoch
+    /// are missing, or none of the leases is held by the gateway under this epoch.
+    ReturnLease {
+        /// The gateway.
+        gateway: AgentId,
+        /// The epoch in which draws on them were recorded.
+        epoch: EpochId,
+        /// How many records of the epoch must be here.
+        through: u64,
+        /// The leases.
+        leases: Vec<LeaseId>,
+    },
     /// A signing key starts to sign; the ones before it retire.
     RotateKey {
         /// The new key.
@@ -186,6 +252,18 @@ pub enum Refused {
     /// The agent, or one that it stems from, may not act.
     #[error("the agent is not active")]
     AgentQuarantined,
+    /// No approval of exactly this stands.
+    #[error("no approval of exactly this action stands: another action, decided, used or expired")]
+    ApprovalInvalid,
+    /// An approver has refused the action a while ago.
+    #[error("an approver has refused exactly this action")]
+    ApprovalRefused,
+    /// The approver has approved as much in this hour as one may.
+    #[error("the approver has approved as much in this hour as one person may")]
+    ApprovalRate,
+    /// The task has as many questions open as it may.
+    #[error("the task has as many questions open as it may; wait for answers")]
+    TooManyQuestions,
     /// Somebody else changed it first, or the id is taken.
     #[error("it was changed in the meantime")]
     VersionConflict,
@@ -206,7 +284,10 @@ impl Refused {
             Self::Revoked => Some(Outcome::Revoked),
             Self::Expired => Some(Outcome::Expired),
             Self::AgentQuarantined => Some(Outcome::AgentQuarantined),
-            Self::VersionConflict | Self::NotFound => None,
+            Self::ApprovalInvalid => Some(Outcome::ApprovalInvalid),
+            Self::ApprovalRefused => Some(Outcome::ApprovalRefused),
+            Self::TooManyQuestions => Some(Outcome::ApprovalRequired),
+            Self::VersionConflict | Self::NotFound | Self::ApprovalRate => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bailiwick_core::{ReadsSalt, SubjectId, TaskId, TenantId, TokenId, UnixMillis, WorkflowId};
+use bailiwick_core::{ReadsSalt, Sha256Hash, SubjectId, TaskId, TenantId, TokenId, UnixMillis, WorkflowId};
 use bailiwick_policy::Sensitivity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -111,6 +111,9 @@ pub struct TaskRecord {
     pub exposure: Sensitivity,
     /// Salts the digests of what it has read. None once it has ended: nothing is read then.
     pub reads_salt: Option<ReadsSalt>,
+    /// SHA-256 of the signed part of the token that started it. Whoever started it for the subject
+    /// has held that token, so it approves nothing.
+    pub subject_token: Option<Sha256Hash>,
 }
 
 impl TaskRecord {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bailiwick_api::{EvaluationOutcome, EvaluationRequest, EvaluationResponse};
+use bailiwick_api::{ApprovalStanding, EvaluationOutcome, EvaluationRequest, EvaluationResponse};
 use bailiwick_core::authority::HeldAuthority;
-use bailiwick_core::constraint::{CallArguments, DebitKind, NoReads, Totals};
+use bailiwick_core::constraint::{CallArguments, DebitKind};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_core::time::UnixMillis;
-use bailiwick_core::{Refusal, TokenId, VerifiedChain};
+use bailiwick_core::{ActionCall, CanonicalAction, Refusal, TokenId, VerifiedChain};
 use bailiwick_identity::NonceRule;
 use bailiwick_ledger::record;
 use bailiwick_policy::{
@@ -17,14 +17,17 @@ use bailiwick_policy::{
 };
 use serde_json::{Value, json};
 
+use super::approval::{self, Found, Question, used_up};
 use super::facts;
 use super::issue::denied;
+use super::reads::{permits, tell_exposure};
 use super::settle::live_delegator;
+use super::use_approval::unfit;
 use crate::attempt::Attempt;
 use crate::authority::Authority;
 use crate::caller::{Caller, require_holder};
 use crate::fault::{Fault, Stop};
-use crate::model::{Effect, NodeDebit, TaskRecord};
+use crate::model::{ApprovalUse, ApprovalUsed, Effect, NodeDebit, TaskRecord};
 use crate::registry::AgentEntry;
 use crate::spine::{Allowed, is_recordable};
 
@@ -45,20 +48,22 @@ pub(crate) async fn evaluate(
     if !is_recordable(&Value::Object(ask.context.arguments.clone())) {
         let detail =
             "an argument is a number beyond 2^53 - 1, or nested too deeply, to be recorded";
-        return answer(attempt.refuse(authority, Stop::new(Outcome::Malformed, detail)).await);
+        let fault = attempt.refuse(authority, Stop::new(Outcome::Malformed, detail)).await;
+        return answer(fault, None);
     }
-    match try_evaluate(authority, point, &ask, &mut attempt).await {
+    let mut waits = None;
+    match try_evaluate(authority, point, &ask, &mut attempt, &mut waits).await {
         Ok(response) => Ok(response),
         Err(stop) => {
             attempt.note("arguments", ask.context.arguments);
             let fault = attempt.refuse(authority, stop).await;
-            answer(fault)
+            answer(fault, waits)
         }
     }
 }
 
 /// A recorded refusal is the answer "no"; one that could not be recorded stays a fault.
-fn answer(fault: Fault) -> Result<EvaluationResponse, Fault> {
+fn answer(fault: Fault, waits: Option<ApprovalStanding>) -> Result<EvaluationResponse, Fault> {
     let (Some(decision_id), Some(ledger_index)) = (fault.decision, fault.ledger_index) else {
         return Err(fault);
     };
@@ -70,6 +75,7 @@ fn answer(fault: Fault) -> Result<EvaluationResponse, Fault> {
             reason: Some(fault.detail),
             determining: fault.determining,
             obligations: Vec::new(),
+            approval: waits,
             ledger_index,
         },
     })
@@ -80,6 +86,7 @@ async fn try_evaluate(
     point: &AgentEntry,
     ask: &EvaluationRequest,
     attempt: &mut Attempt,
+    waits: &mut Option<ApprovalStanding>,
 ) -> Result<EvaluationResponse, Stop> {
     let now = attempt.now;
     let chain = present(authority, ask, attempt)?;
@@ -99,17 +106,98 @@ async fn try_evaluate(
     })?;
     let resource = resource_facts(ask)?;
     let call = call_arguments(scope.clone(), ask, resource.sensitivity);
-    require_authority(&chain, &call)?;
+    let asked = require_authority(authority, &task, &chain, &call).await?;
     let debits = debits(authority, &chain, &call).await?;
 
     let fanout = authority.store.fanout(chain.claims().jti).await?;
     let facts = invoke_facts(ask, &chain, &agent, &task, resource, fanout, now)?;
-    let set = authority.policy.current();
-    let permit = decide(&set, Some(&chain), &Act::Invoke { scope }, &facts, attempt.id, now, ())
-        .map_err(denied)?;
+    let question = Asking { authority, point, chain: &chain, task: &task, asked: &asked };
+    let (permit, approval) = question.decide(scope, &facts, attempt, waits).await?;
     let reads = facts.effect.may_read() && facts.sensitivity > task.exposure;
     let exposes = reads.then_some(facts.sensitivity);
-    release(authority, attempt, &chain, permit, debits, exposes).await
+    release(authority, attempt, &chain, permit, debits, (exposes, approval)).await
+}
+
+/// A call that may have to be put to somebody.
+struct Asking<'a> {
+    authority: &'a Authority,
+    point: &'a AgentEntry,
+    chain: &'a VerifiedChain,
+    task: &'a TaskRecord,
+    /// Why it is outside what needs no approval; empty when it is inside.
+    asked: &'a [String],
+}
+
+impl Asking<'_> {
+    /// Decides; what takes an approval is decided again with one that stands for exactly this
+    /// action, or put to people and refused. One question, however much of the call needs it.
+    async fn decide(
+        &self,
+        scope: Scope,
+        facts: &Facts,
+        attempt: &mut Attempt,
+        waits: &mut Option<ApprovalStanding>,
+    ) -> Result<(Permit<()>, Option<ApprovalUse>), Stop> {
+        let (authority, now) = (self.authority, attempt.now);
+        let set = authority.policy.current();
+        let act = Act::Invoke { scope };
+        let first = decide(&set, Some(self.chain), &act, facts, attempt.id, now, ());
+        let (needs, stop) = match first {
+            Ok(permit) if self.asked.is_empty() => return Ok((permit, None)),
+            Ok(permit) => {
+                let needs = approval::needs(true, &permit.decision().obligations);
+                let detail = format!("outside what needs no approval: {}", self.asked.join("; "));
+                (needs, Stop::new(Outcome::ApprovalRequired, detail))
+            }
+            Err(denial) if denial.outcome() == Outcome::ApprovalRequired => {
+                let obligations = &denial.decision().obligations;
+                (approval::needs(!self.asked.is_empty(), obligations), denied(denial))
+            }
+            Err(denial) => return Err(denied(denial)),
+        };
+        let Act::Invoke { scope } = &act else { return Err(stop) };
+        let action = self.action(scope, facts)?;
+        let question = Question {
+            chain: self.chain,
+            task: self.task,
+            action: &action,
+            needs: &needs,
+            why: &self.why(&stop),
+            asked_by: &self.point.document.id,
+        };
+        if let Found::Stands(known) = approval::find(authority, question, now).await? {
+            let approved = Facts { approvals: needs.clone(), ..facts.clone() };
+            let permit = decide(&set, Some(self.chain), &act, &approved, attempt.id, now, ())
+                .map_err(denied)?;
+            let by = self.point.document.id.clone();
+            let used = ApprovalUsed { decision: attempt.id, by };
+            return Ok((permit, Some(approval::usage(&known, &needs, used))));
+        }
+        let known = approval::ask(authority, question, now).await?;
+        attempt.note("approval", known.id.to_string());
+        *waits = Some(approval::standing(&known, now));
+        Err(stop)
+    }
+
+    fn action(&self, scope: &Scope, facts: &Facts) -> Result<CanonicalAction, Stop> {
+        let call = ActionCall {
+            system: &facts.resource.system,
+            resource: &facts.resource.id,
+            scope,
+            tool: None,
+            arguments: &facts.arguments,
+        };
+        CanonicalAction::new(self.chain, &call).map_err(unfit)
+    }
+
+    /// Why, for the approver.
+    fn why(&self, stop: &Stop) -> Vec<String> {
+        let policy = match stop {
+            Stop::Policy(denial) => denial.decision().reason.clone(),
+            Stop::Code(..) | Stop::Nonce => None,
+        };
+        self.asked.iter().cloned().chain(policy).collect()
+    }
 }
 
 /// Verifies what the agent presented to the enforcement point: token, audience, possession.
@@ -198,23 +286,32 @@ fn call_arguments(
 }
 
 /// What the chain permits, and what it permits without asking.
-fn require_authority(chain: &VerifiedChain, call: &CallArguments) -> Result<(), Stop> {
+async fn require_authority(
+    authority: &Authority,
+    task: &TaskRecord,
+    chain: &VerifiedChain,
+    call: &CallArguments,
+) -> Result<Vec<String>, Stop> {
     let claims = chain.claims();
     let refused = |refusal: Refusal| Stop::new(refusal.outcome, bound(&refusal));
-    claims.authority.permits(call, Totals::Debited, &NoReads).map_err(refused)?;
-    let Some(ask) = &claims.hop.ask else { return Ok(()) };
-    let free = HeldAuthority::from_detail(&json!({
-        "type": bailiwick_api::DETAIL_TYPE_DELEGATION,
-        "scopes": claims.authority.scopes,
-        "constraints": ask.get("constraints"),
-    }))
-    .map_err(|error| Stop::new(Outcome::Malformed, error.to_string()))?;
-    free.permits(call, Totals::Debited, &NoReads).map_err(|refusal| {
-        Stop::new(
-            Outcome::ApprovalRequired,
-            format!("outside what needs no approval: {}", bound(&refusal)),
-        )
-    })
+    permits(authority, task, &claims.authority, call).await?.map_err(refused)?;
+    let Some(ask) = &claims.hop.ask else { return Ok(Vec::new()) };
+    let malformed = |what: String| Stop::new(Outcome::Malformed, what);
+    let Some(constraints) = ask.get("constraints").and_then(Value::as_array) else {
+        return Err(malformed("the token's self-service part has no constraints".to_owned()));
+    };
+    let mut asked = Vec::new();
+    for constraint in constraints {
+        let free = HeldAuthority::from_detail(&json!({
+            "type": bailiwick_api::DETAIL_TYPE_DELEGATION,
+            "scopes": claims.authority.scopes,
+            "constraints": [constraint],
+        }))
+        .map_err(|error| malformed(error.to_string()))?;
+        let outside = permits(authority, task, &free, call).await?.err();
+        asked.extend(outside.as_ref().map(bound));
+    }
+    Ok(asked)
 }
 
 /// Which bound refuses, and how. The outcome is told beside it.
@@ -305,15 +402,21 @@ async fn release(
     chain: &VerifiedChain,
     permit: Permit<()>,
     debits: Vec<NodeDebit>,
-    exposes: Option<Sensitivity>,
+    (exposes, approval): (Option<Sensitivity>, Option<ApprovalUse>),
 ) -> Result<EvaluationResponse, Stop> {
     let claims = chain.claims();
+    let used = match &approval {
+        Some(usage) => authority.store.approval(usage.id).await?,
+        None => None,
+    };
+    let approval_id = approval.as_ref().map(|usage| usage.id);
     let effect = Effect::Debit {
         task: claims.txn,
         jti: claims.jti,
         entries: debits.clone(),
         proof: attempt.proof,
         exposes,
+        approval,
     };
     let allowed = Allowed {
         agent: claims.client_id.clone(),
@@ -321,9 +424,13 @@ async fn release(
         jti: claims.jti,
         permit,
         debits,
+        approval: approval_id,
     };
     let recorded = record(&authority.store, allowed, effect).await.map_err(|error| error.error)?;
     authority.metrics.decided("invoke", "allow");
+    if let Some(level) = exposes {
+        tell_exposure(authority, claims.txn, level);
+    }
     let decision = recorded.get().permit.decision();
     Ok(EvaluationResponse {
         decision: true,
@@ -337,6 +444,7 @@ async fn release(
                 .iter()
                 .filter_map(|obligation| serde_json::to_value(obligation).ok())
                 .collect(),
+            approval: used.map(|known| used_up(&known)),
             ledger_index: recorded.index().0,
         },
     })

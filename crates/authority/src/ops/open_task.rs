@@ -22,6 +22,7 @@ use super::facts;
 use super::issue::{Placement, denied, record_and_sign, status};
 use crate::attempt::Attempt;
 use crate::authority::{Authority, Presented};
+use crate::caller::signed_part;
 use crate::fault::{Fault, Stop};
 use crate::model::{Effect, TaskRecord, TaskState, TokenKind};
 use crate::registry::{AgentEntry, WorkflowEntry, WorkflowStatus};
@@ -87,6 +88,7 @@ async fn try_open(
 
     let held = narrow_to(instance.authority, ask.scope)?;
     let task = task_record(authority, now, &subject, &workflow, instance.parameters, &held)?;
+    let task = TaskRecord { subject_token: Some(signed_part(ask.subject_token)), ..task };
     let (status_idx, status) = status(authority).await?;
     let mut claims =
         root_claims(authority, &task, &agent, &workload, key.binding, held, audience, now);
@@ -214,6 +216,7 @@ fn task_record(
         audiences: document.audiences.clone(),
         exposure: Sensitivity::Public,
         reads_salt: Some(ReadsSalt::new(salt)),
+        subject_token: None,
     })
 }
 

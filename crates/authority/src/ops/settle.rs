@@ -234,7 +234,8 @@ fn hop_claims(
             policy: None,
             grant: Some(grant.grant_hash()),
             lineage,
-            ask: None,
+            // What the task may do without asking does not grow by being handed on.
+            ask: held.hop.ask.clone(),
             ..held.hop.clone()
         },
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::RegistryErrorCode;
+use super::approvers::is_member;
+use super::error::{RegistryErrorCode, shown};
 use super::fields::Faults;
 
 /// Whether an owner still answers for things.
@@ -37,13 +38,20 @@ pub struct OwnerDocument {
     pub name: String,
     /// How to reach them.
     pub contact: String,
+    /// The people: ids of subjects, and `group:…` of the issuer that vouched for a task's subject.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<String>,
     /// Whether they still answer for things.
     pub status: OwnerStatus,
 }
 
+const KEYS: &[&str] = &["id", "name", "contact", "members", "status"];
+/// Most members of one owner.
+const MEMBERS_MAX: usize = 256;
+
 impl OwnerDocument {
     pub(super) fn read(value: &Value, faults: &mut Faults) -> Option<Self> {
-        let mut reader = faults.object(value, "", &["id", "name", "contact", "status"])?;
+        let mut reader = faults.object(value, "", KEYS)?;
         let id = reader.text("id", "`team:<name>` or `user:<name>`");
         let name_of = id.strip_prefix("team:").or_else(|| id.strip_prefix("user:"));
         let plain = |name: &str| !name.is_empty() && !name.chars().any(char::is_whitespace);
@@ -51,7 +59,16 @@ impl OwnerDocument {
             let message = "must be `team:<name>` or `user:<name>`, without spaces";
             reader.fault(RegistryErrorCode::Value, "id", message);
         }
+        let members = reader.texts("members", MEMBERS_MAX);
+        for (index, member) in members.iter().enumerate().filter(|(_, text)| !is_member(text)) {
+            let message = format!(
+                "{:?} is neither `group:…` nor the id of a person, such as user:rita@a.example",
+                shown(member)
+            );
+            reader.fault(RegistryErrorCode::Value, &format!("members[{index}]"), message);
+        }
         Some(Self {
+            members,
             name: reader.text("name", "the name people know them by"),
             contact: reader.text("contact", "an address or channel where they are reached"),
             status: reader.word("status", &["active", "inactive"], Some(OwnerStatus::Active))?,

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bailiwick_policy::AgentStatus;
+use bailiwick_policy::{AgentStatus, Approver};
 use serde_json::Value;
 
 use super::agent::AgentDocument;
+use super::approvers::People;
 use super::compile::CompiledWorkflow;
 use super::error::{DocumentKind, RegistryError};
 use super::fields::Faults;
@@ -53,6 +54,11 @@ impl Registry {
     /// Whether an owner exists and answers for things.
     pub fn is_live_owner(&self, id: &str) -> bool {
         self.owner(id).is_some_and(|entry| entry.document.status == OwnerStatus::Active)
+    }
+
+    /// The people that `approver` names for tasks of `workflow`.
+    pub fn people(&self, approver: &Approver, workflow: &WorkflowDocument) -> People {
+        People::of(approver, workflow, |id| self.owner(id).map(|entry| entry.document.clone()))
     }
 
     /// An agent, by its registered id.

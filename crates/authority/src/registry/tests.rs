@@ -1,5 +1,6 @@
 //! Shared documents, and the tests of reading and cross-checking them.
 
+mod approvers;
 mod authority;
 mod documents;
 mod quickstart;

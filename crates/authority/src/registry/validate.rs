@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::RegistryDocuments;
 use super::agent::AgentDocument;
+use super::approvers::People;
 use super::compile::CompiledWorkflow;
 use super::error::{DocumentKind, RegistryError, RegistryErrorCode as Code};
 use super::fields::Faults;
@@ -157,6 +158,13 @@ impl<'a> Merged<'a> {
         }
     }
 
+    fn owner(&self, id: &str) -> Option<OwnerDocument> {
+        match self.owners.get(id) {
+            Some(document) => Some((*document).clone()),
+            None => self.existing.owner(id).map(|entry| entry.document.clone()),
+        }
+    }
+
     fn agent(&self, id: &AgentId) -> Option<AgentDocument> {
         match self.agents.get(id.as_ref()) {
             Some(document) => Some((*document).clone()),
@@ -289,6 +297,7 @@ impl<'a> Merged<'a> {
                 self.check_live(&document.owner, "owner", Code::OwnerNotLive, faults);
                 self.check_live(&document.reviewer, "reviewer", Code::ReviewerNotLive, faults);
                 self.check_members(document, faults);
+                self.check_approvers(document, faults);
             }
             if document.owner == document.reviewer {
                 let message = "is the owner; a workflow is reviewed by someone else";
@@ -310,6 +319,23 @@ impl<'a> Merged<'a> {
             }
         }
         compiled
+    }
+
+    /// Whoever is named as approver has to be somebody: a question that nobody may answer is a
+    /// refusal that does not say so.
+    fn check_approvers(&self, document: &WorkflowDocument, faults: &mut Faults) {
+        if !document.asks() && document.approvers.is_empty() {
+            return;
+        }
+        for approver in document.who_approves() {
+            if People::of(&approver, document, |id| self.owner(id)).is_empty() {
+                let message = format!(
+                    "`{approver}` is nobody who could approve: give that [[owner]] `members`, or \
+                     name others here, such as \"subject\" or \"group:…\""
+                );
+                faults.add(Code::NeverMatches, "approvers", message);
+            }
+        }
     }
 
     fn check_members(&self, document: &WorkflowDocument, faults: &mut Faults) {

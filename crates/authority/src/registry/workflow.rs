@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bailiwick_core::ids::{AgentId, TenantId, WorkflowId};
 use bailiwick_core::limits;
 use bailiwick_core::scope::Scope;
-use bailiwick_policy::Sensitivity;
+use bailiwick_policy::{Approver, Sensitivity};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,6 +19,8 @@ const EDGES_MAX: usize = 256;
 const SCOPES_MAX: usize = 64;
 /// Most constraint templates of one workflow.
 const CONSTRAINTS_MAX: usize = limits::CONSTRAINTS_MAX;
+/// Most approvers of one workflow.
+const APPROVERS_MAX: usize = 16;
 /// Longest life of a task.
 const DEADLINE_SECONDS_MAX: u64 = 7 * 24 * 3600;
 const TTL_HIGH_IMPACT_MAX: u64 = limits::TTL_HIGH_IMPACT_SECONDS_MAX;
@@ -82,6 +84,9 @@ pub struct WorkflowDocument {
     pub reviewer: String,
     /// When it was reviewed, as `YYYY-MM-DD`.
     pub reviewed: String,
+    /// Who may approve what `otherwise = "ask"` asks about; the people of the owner when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
     /// Whether tasks may be opened.
     pub status: WorkflowStatus,
     /// Agents that may hold the first token of a task.
@@ -122,6 +127,7 @@ const KEYS: &[&str] = &[
     "owner",
     "reviewer",
     "reviewed",
+    "approvers",
     "status",
     "entry",
     "edges",
@@ -152,6 +158,7 @@ impl WorkflowDocument {
             owner: reader.text("owner", "the [[owner]] who answers for it"),
             reviewer: reader.text("reviewer", "the [[owner]] who reviewed it"),
             reviewed: read_date(&mut reader),
+            approvers: read_approvers(&mut reader),
             status: status.unwrap_or(WorkflowStatus::Active),
             entry: read_agents(&mut reader),
             edges: read_edges(&mut reader),
@@ -258,6 +265,15 @@ fn read_agents(reader: &mut Reader<'_>) -> Vec<AgentId> {
         ));
     }
     agents
+}
+
+fn read_approvers(reader: &mut Reader<'_>) -> Vec<String> {
+    let approvers = reader.texts("approvers", APPROVERS_MAX);
+    let what = "`subject`, `owner`, `reviewer`, `team:…`, `user:…` or `group:…`";
+    for (index, text) in approvers.iter().enumerate() {
+        let _ = reader.parse_text::<Approver>(&format!("approvers[{index}]"), text, what);
+    }
+    approvers
 }
 
 fn read_edges(reader: &mut Reader<'_>) -> Vec<DelegationEdge> {

@@ -5,8 +5,10 @@
 #[path = "fixture.rs"]
 pub(super) mod fixture;
 
+pub(super) mod approval;
 pub(super) mod end;
 pub(super) mod ledger;
+pub(super) mod reads;
 pub(super) mod registry;
 pub(super) mod restart;
 pub(super) mod spool;
@@ -42,6 +44,11 @@ macro_rules! conformance {
             revoking_one_token_of_a_hop_kills_the_hop, revoking_an_agent_kills_what_it_holds,
             an_unknown_target_is_refused, revocations_are_listed_by_leaf,
             status_bits_follow_revocations;
+            approval: a_question_is_read_back_and_asked_once,
+            questions_are_bounded_and_need_a_live_token, an_answer_is_for_the_action_that_was_seen,
+            every_need_is_approved_before_it_stands, an_approval_is_used_once_with_its_decision,
+            an_approval_expires_and_dies_with_its_task, a_refused_action_stays_refused_for_a_while,
+            one_person_approves_so_much_an_hour, approvals_are_listed_erased_and_survive;
             registry: versions_must_follow, an_apply_is_all_or_nothing, listings_have_pages,
             quarantine_kills_and_reinstating_revives_nothing, policies_follow_each_other,
             holder_keys_expire_and_are_bounded, keys_rotate;
@@ -55,6 +62,7 @@ macro_rules! conformance {
             a_draw_that_no_lease_covers_is_counted_all_the_same,
             a_lease_needs_a_live_task_and_token, leases_and_calls_never_overspend_together,
             leases_and_epochs_survive_a_restart;
+            reads: exposure_only_rises, reads_are_kept_until_the_task_ends;
             restart: everything_acknowledged_is_there_again, proofs_are_refused_after_a_restart,
             time_never_runs_back, old_proofs_are_pruned, budgets_and_fanout_survive;
         );
@@ -157,7 +165,8 @@ fn renew(token: &TokenRecord) -> Effect {
 }
 
 fn debit(token: &TokenRecord, entries: Vec<model::NodeDebit>) -> Effect {
-    Effect::Debit { task: token.task, jti: token.jti, entries, proof: None, exposes: None }
+    let (task, jti) = (token.task, token.jti);
+    Effect::Debit { task, jti, entries, proof: None, exposes: None, approval: None }
 }
 
 fn exhausted(key: &str) -> Refused {

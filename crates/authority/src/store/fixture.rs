@@ -91,6 +91,7 @@ impl Maker {
             sensitivity: "internal".parse().unwrap(),
             exposure: "public".parse().unwrap(),
             reads_salt: Some(ReadsSalt::new([5; 32])),
+            subject_token: Some(self.hash()),
             opened_ms: self.now,
             deadline_ms: self.now.saturating_add_seconds(TASK_SECONDS),
             state: TaskState::Open,

@@ -50,6 +50,7 @@ fn subject(
         issuer: config.issuer.clone(),
         groups: groups(claims.get(&config.groups_claim))?,
         attributes: attributes(config, claims)?,
+        party: claims.text("azp")?.map(str::to_owned),
         issued,
         authenticated_at: claims.date("auth_time")?,
         expires,

@@ -49,6 +49,7 @@ async fn a_good_token_names_the_subject() {
     assert_eq!(subject.attributes()["department"], "treasury");
     assert_eq!(subject.authenticated_at(), Some(NOW.seconds() - 60));
     assert_eq!(subject.issued(), NOW.seconds());
+    assert_eq!(subject.authorized_party(), Some("console"));
     assert_eq!(subject.expires(), NOW.seconds() + 300);
 }
 

@@ -186,6 +186,7 @@ fn a_scope_that_is_a_parameter_needs_a_closed_list() {
 #[test]
 fn what_is_asked_about_is_kept_apart_from_the_ceiling() {
     let workflow = compiled(&[
+        ("/approvers", json!(["subject"])),
         ("/authority/scopes", json!(["crm.read"])),
         (
             "/authority/constraints",

@@ -74,8 +74,10 @@ pub(crate) async fn a_replayed_proof_is_refused(backend: &impl Backend) {
         let renewal = rig.make.renewal(&one);
         let renew = Effect::Renew { token: renewal, proof: Some(proof) };
         rig.refused(renew, Refused::ProofReplayed).await;
-        let (task, jti) = (one.task, one.jti);
-        let debit = Effect::Debit { task, jti, entries: vec![], proof: Some(proof), exposes: None };
+        let mut debit = super::debit(&one, vec![]);
+        if let Effect::Debit { proof: with, .. } = &mut debit {
+            *with = Some(proof);
+        }
         rig.refused(debit, Refused::ProofReplayed).await;
     }
     let fresh = rig.make.proof();

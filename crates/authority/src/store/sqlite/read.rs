@@ -1,8 +1,10 @@
 //! Queries, each a function of a read connection.
 
+pub(super) mod approval;
 pub(super) mod ledger;
 pub(super) mod registry;
 pub(super) mod revocation;
+pub(super) mod spool;
 pub(super) mod task;
 pub(super) mod token;
 

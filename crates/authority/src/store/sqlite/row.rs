@@ -20,7 +20,7 @@ pub(super) const RECEIPT_COLUMNS: &str = "idx, kind, time_ms, entry, salt, paylo
 /// Columns of [`task`], in order.
 pub(super) const TASK_COLUMNS: &str = "id, state, opened_ms, deadline_ms, closed_ms, subject, \
      workflow, workflow_version, tenant, env, sensitivity, root_jti, max_depth, max_fanout, \
-     hop_rate, detail, exposure, reads_salt";
+     hop_rate, detail, exposure, reads_salt, subject_token";
 /// Columns of [`token`], in order, of a `token t` joined to a `revoked r`.
 pub(super) const TOKEN_COLUMNS: &str = "t.jti, t.hop, t.task, t.parent, t.lineage, t.kind, \
      t.depth, t.iat, t.exp, t.status_idx, t.agent, t.audience, t.holder_kind, t.holder, \
@@ -89,7 +89,7 @@ fn number<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> 
     T::try_from(row.get::<_, i64>(column)?).map_err(|_| out_of_range(column))
 }
 
-fn one_of<T: Copy>(all: &[T], row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn one_of<T: Copy>(all: &[T], row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let place: usize = number(row, column)?;
     all.get(place).copied().ok_or_else(|| out_of_range(column))
 }
@@ -196,6 +196,7 @@ pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         audiences: detail.audiences.into_owned(),
         exposure: one_of(Sensitivity::ALL, row, 16)?,
         reads_salt: row.get::<_, Option<[u8; 32]>>(17)?.map(ReadsSalt::new),
+        subject_token: row.get::<_, Option<[u8; 32]>>(18)?.map(Sha256Hash),
     })
 }
 

@@ -17,6 +17,8 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "first", sql: include_str!("migrations/0001_first.sql") },
     Migration { version: 2, name: "reads", sql: include_str!("migrations/0002_reads.sql") },
+    Migration { version: 3, name: "spool", sql: include_str!("migrations/0003_spool.sql") },
+    Migration { version: 4, name: "approvals", sql: include_str!("migrations/0004_approvals.sql") },
 ];
 
 /// The newest schema this program knows.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bailiwick_core::{TaskId, UnixMillis};
+use bailiwick_core::{Sha256Hash, TaskId, UnixMillis};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -64,4 +64,26 @@ pub(in super::super) fn past_deadline(
 pub(in super::super) fn count_open(conn: &Connection) -> rusqlite::Result<u64> {
     let count = first(conn, "SELECT count(*) FROM task WHERE state = 0", (), |found| found.get(0))?;
     Ok(row::unsigned(count.unwrap_or(0)))
+}
+
+pub(in super::super) fn was_handed_over(
+    conn: &Connection,
+    subject_token: Sha256Hash,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM task WHERE subject_token = ?1 LIMIT 1";
+    Ok(first(conn, sql, [subject_token.as_bytes()], |_| Ok(()))?.is_some())
+}
+
+pub(in super::super) fn reads(
+    conn: &Connection,
+    id: TaskId,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
+    all(
+        conn,
+        "SELECT seq, bytes FROM task_read WHERE task = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        (id.as_bytes(), row::signed(after), row::signed(limit as u64)),
+        |found| Ok((row::unsigned(found.get(0)?), found.get(1)?)),
+    )
 }

@@ -202,6 +202,6 @@ impl Writer<'_> {
             .prepare_cached("UPDATE leaf SET salt = NULL, payload = NULL WHERE idx = ?1")?;
         erase.execute([signed(leaf.0)])?;
         self.erased = true;
-        Ok(())
+        self.erase_approval(leaf)
     }
 }

@@ -1,12 +1,13 @@
 //! Effects of work: a task opens, hops settle, tokens are renewed, budgets are drawn on.
 
-use bailiwick_core::{ReadsSalt, TaskId, TokenId};
+use bailiwick_core::{Micros, ReadsSalt, Sha256Hash, TaskId, TokenId};
 use bailiwick_policy::Sensitivity;
 
 use super::super::key::Key;
+use super::super::live::BudgetOf;
 use super::super::row::{self, signed};
 use super::{Append, Fault, Writer};
-use crate::model::{NodeDebit, ProofRow, Refused, TaskRecord, TaskState, TokenRecord};
+use crate::model::{ApprovalUse, NodeDebit, ProofRow, Refused, TaskRecord, TaskState, TokenRecord};
 
 impl Writer<'_> {
     pub(super) fn open_task(
@@ -87,19 +88,23 @@ impl Writer<'_> {
         (id, jti): (TaskId, TokenId),
         debits: &[NodeDebit],
         proof: Option<&ProofRow>,
-        exposes: Option<Sensitivity>,
+        (exposes, approval): (Option<Sensitivity>, Option<&ApprovalUse>),
     ) -> Result<(), Fault> {
         self.live.check_proof(proof)?;
         let (task, agents) = self.live.task(self.conn, id)?.ok_or(Refused::TaskClosed)?;
         task.check_open(self.mark)?;
         task.check_token(jti, agents, self.mark)?;
         let totals = task.check_budgets(debits)?;
+        if let Some(approval) = approval {
+            self.check_approval(id, approval)?;
+        }
         self.write_leaf(op)?;
+        if let Some(approval) = approval {
+            self.write_approval_used(approval)?;
+        }
         self.write_proof(proof)?;
-        for ((node, kind, key), used) in &totals {
-            let kind = row::place(&row::DEBIT_KINDS, kind);
-            let columns = (id.as_bytes(), node.as_bytes(), kind, &**key, used.0);
-            self.statements.budget.execute(columns)?;
+        for (of, used) in &totals {
+            self.write_used(id, of, *used)?;
         }
         if let Some((task, _)) = self.live.task(self.conn, id)? {
             task.set_used(totals);
@@ -130,6 +135,18 @@ impl Writer<'_> {
         Ok(())
     }
 
+    pub(super) fn write_used(
+        &mut self,
+        id: TaskId,
+        (node, kind, key): &BudgetOf,
+        used: Micros,
+    ) -> Result<(), Fault> {
+        let kind = row::place(&row::DEBIT_KINDS, kind);
+        let columns = (id.as_bytes(), node.as_bytes(), kind, &**key, used.0);
+        self.statements.budget.execute(columns)?;
+        Ok(())
+    }
+
     fn remember_token(&mut self, token: &TokenRecord) -> Result<(), Fault> {
         if let Some((task, _)) = self.live.task(self.conn, token.task)? {
             self.fanouts.extend(task.add_token(token));
@@ -142,9 +159,9 @@ impl Writer<'_> {
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO task (id, leaf, state, opened_ms, deadline_ms, subject, workflow,
                workflow_version, tenant, env, sensitivity, root_jti, max_depth, max_fanout,
-               hop_rate, detail, exposure, reads_salt)
+               hop_rate, detail, exposure, reads_salt, subject_token)
              VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-               ?17)",
+               ?17, ?18)",
         )?;
         insert.execute(rusqlite::params![
             task.id.as_bytes(),
@@ -164,6 +181,7 @@ impl Writer<'_> {
             row::to_json(&row::TaskDetail::of(task))?,
             task.exposure.rank(),
             task.reads_salt.as_ref().map(ReadsSalt::as_bytes),
+            task.subject_token.as_ref().map(Sha256Hash::as_bytes),
         ])?;
         Ok(())
     }
