@@ -5,6 +5,7 @@
 mod approvals;
 mod endpoints;
 mod enforcement;
+mod reads;
 mod send;
 mod settling;
 
