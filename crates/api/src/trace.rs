@@ -1,5 +1,6 @@
 //! The trace of a task: who started it, which agents, which decisions, which actions, when.
 
+use crate::enforcement::closure::ClosureReport;
 use crate::tasks::TaskState;
 use crate::timestamp::Timestamp;
 use bailiwick_core::ids::{AgentId, DecisionId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
@@ -48,6 +49,9 @@ pub struct TraceTree {
     /// What else happened: completion, revocation, quarantine.
     #[serde(default)]
     pub events: Vec<TraceEvent>,
+    /// Where the last thing that ended in it is dead; absent while nothing has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closure: Option<ClosureReport>,
     /// What is missing from the record. Stated, never guessed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<String>,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_api::client::{ClientError, FeedStream};
-use bailiwick_api::enforcement::feed::{FEED_HEARTBEAT_MS, FeedEntry, FeedEvent, FeedQuery};
+use bailiwick_api::enforcement::feed::{
+    FEED_HEARTBEAT_MS, FeedAck, FeedEntry, FeedEvent, FeedQuery,
+};
 use bailiwick_core::IssuerKeys;
 use bailiwick_core::crypto::{VerifyingKey, fill_random};
 use bailiwick_policy::{PolicySet, PolicySource};
@@ -63,6 +65,15 @@ pub(crate) async fn follow(link: Arc<Link>, standing: Arc<Standing>) {
         keep_policy(&link, &standing),
         prune(&standing),
     );
+}
+
+/// Says that this process stops and allows nothing from now on, so that no closure waits for it.
+/// Call it when the last request is over and [`follow`] is no longer polled.
+pub(crate) async fn leave(link: &Link, standing: &Standing) {
+    let ack = FeedAck { leaving: true, ..standing.ack() };
+    if let Err(why) = in_time(link.client().enforcement_ack(&ack)).await {
+        tracing::info!(%why, "the Authority could not be told that this gateway stops");
+    }
 }
 
 async fn read(link: &Link, standing: &Standing) {

@@ -193,7 +193,8 @@ impl Standing {
     /// What to acknowledge now.
     pub(crate) fn ack(&self) -> FeedAck {
         let heard = *self.changed.borrow();
-        FeedAck { instance: self.link.instance().to_owned(), seq: heard.seq, at: heard.at }
+        let instance = self.link.instance().to_owned();
+        FeedAck { instance, seq: heard.seq, at: heard.at, leaving: false }
     }
 
     /// What policy has to be told of a task: asked of the Authority once and kept while it is open.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use bailiwick_api::PolicySourceText as WireSource;
 use bailiwick_api::enforcement::feed::{EnforcementEdge, EnforcementTask, PolicySources};
 use bailiwick_api::{ProblemCode, TaskState as WireState};
+use bailiwick_core::ReadsSalt;
 use bailiwick_core::ids::TaskId;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::close_task::wire_state;
 use super::facts;
@@ -81,7 +80,7 @@ pub(crate) async fn task_context(
         ttl_seconds_max: workflow.map_or(0, |workflow| workflow.ttl_seconds_max),
         offline: workflow.is_some_and(|workflow| workflow.offline),
         edges: edges.unwrap_or_default(),
-        reads_salt: salt.map(|salt| URL_SAFE_NO_PAD.encode(salt.as_bytes())).unwrap_or_default(),
+        reads_salt: salt.map(ReadsSalt::b64).unwrap_or_default(),
         exposure: Some(task.exposure.as_str().to_owned()),
     })
 }

@@ -17,6 +17,7 @@ use super::close_task::{may_see, wire_state};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::fault::{Fault, Stop};
+use crate::feed::closure;
 use crate::model::{ReceiptRow, TaskRecord, TaskState, TokenRecord};
 use crate::store::{PAGE_ROWS_MAX, PageRequest};
 
@@ -67,6 +68,7 @@ pub(crate) async fn trace(
         hops,
         decisions: tree.decisions,
         events: tree.events,
+        closure: closure::of_task(authority, &task, Some(0)).await.map_err(Stop::into_fault)?,
         gaps: tree.gaps,
     })
 }
@@ -286,6 +288,7 @@ fn event(row: &ReceiptRow, payload: &Value) -> TraceEvent {
             let target = payload.get("target").map(Value::to_string).unwrap_or_default();
             format!("revoked {target}")
         }
+        Some("closure") => "dead at every enforcement point".to_owned(),
         Some("proof_used") => "a proof of possession was used for a management call".to_owned(),
         Some(other) => of_gateway(other, payload).unwrap_or_else(|| other.replace('_', " ")),
         None => row.kind.to_string(),

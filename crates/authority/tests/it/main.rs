@@ -10,7 +10,9 @@
     reason = "test code"
 )]
 
+mod approvals;
 mod evidence;
+mod feed;
 mod gateways;
 mod main_path;
 mod openapi;

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use bailiwick_api::client::ClientError;
 use bailiwick_api::enforcement::feed::EnforcementTask;
 use bailiwick_api::{ProblemCode, TaskState};
+use bailiwick_core::ReadsSalt;
 use bailiwick_core::ids::{AgentId, TaskId, TenantId, WorkflowId};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::{Scope, ScopeSet};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_policy::{Sensitivity, SubjectFacts, TaskFacts};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::stop::Stop;
 
@@ -41,7 +40,7 @@ pub(crate) struct TaskContext {
     /// Whether hops may travel unsettled.
     pub(crate) offline: bool,
     /// Salts the digests of what the task has read. Never logged.
-    pub(crate) reads_salt: [u8; 32],
+    pub(crate) reads_salt: ReadsSalt,
     edges: Vec<Edge>,
     /// The rank of the most sensitive that was read.
     exposure: AtomicU8,
@@ -122,6 +121,36 @@ impl TaskContext {
     }
 }
 
+#[cfg(test)]
+impl TaskContext {
+    /// A task that has read nothing, for tests without an Authority.
+    pub(crate) fn sample(id: TaskId) -> Self {
+        Self {
+            id,
+            subject: SubjectFacts {
+                attributes: std::collections::BTreeMap::new(),
+                groups: Vec::new(),
+                id: "user:alice@a.example".parse().unwrap(),
+                issuer: "https://idp.a.example".to_owned(),
+            },
+            purpose: "a test".to_owned(),
+            workflow: "test".parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            environment: "dev".to_owned(),
+            ceiling: Sensitivity::Restricted,
+            opened: UnixMillis(0),
+            deadline: UnixMillis(u64::MAX),
+            max_fanout: 4,
+            max_depth: 4,
+            ttl_seconds_max: 300,
+            offline: false,
+            reads_salt: ReadsSalt::new([9; 32]),
+            edges: Vec::new(),
+            exposure: AtomicU8::new(0),
+        }
+    }
+}
+
 fn rank(level: Sensitivity) -> u8 {
     u8::try_from(level.rank()).unwrap_or(u8::MAX)
 }
@@ -180,8 +209,8 @@ fn context(id: TaskId, view: &EnforcementTask) -> Result<TaskContext, Stop> {
         };
         edges.push(Edge { from: edge.from.clone(), to: edge.to.clone(), scopes });
     }
-    let salt = URL_SAFE_NO_PAD.decode(&view.reads_salt).ok();
-    let reads_salt = salt.and_then(|bytes| bytes.try_into().ok());
+    let reads_salt: ReadsSalt =
+        view.reads_salt.parse().map_err(|_| unreadable("the salt of its reads"))?;
     let level = |word: &str| word.parse().map_err(|_| unreadable("a sensitivity"));
     let exposure = match view.exposure.as_deref() {
         None => Sensitivity::Public,
@@ -206,7 +235,7 @@ fn context(id: TaskId, view: &EnforcementTask) -> Result<TaskContext, Stop> {
         max_depth: view.max_depth,
         ttl_seconds_max: view.ttl_seconds_max,
         offline: view.offline,
-        reads_salt: reads_salt.ok_or_else(|| unreadable("the salt"))?,
+        reads_salt,
         edges,
         exposure: AtomicU8::new(rank(exposure)),
     })
