@@ -342,6 +342,7 @@ fn oauth_error(code: ProblemCode) -> &'static str {
         | Outcome::ApprovalRequired
         | Outcome::ApprovalRefused
         | Outcome::ApprovalInvalid
+        | Outcome::ToolUnapproved
         | Outcome::OfflineHopForbidden
         | Outcome::FanoutExceeded
         | Outcome::BudgetExhausted => "access_denied",

@@ -219,7 +219,8 @@ fn outcome_status(outcome: Outcome) -> u16 {
         | Outcome::PolicyDenied
         | Outcome::ApprovalRequired
         | Outcome::ApprovalRefused
-        | Outcome::ApprovalInvalid => 403,
+        | Outcome::ApprovalInvalid
+        | Outcome::ToolUnapproved => 403,
         Outcome::TaskClosed => 409,
         Outcome::StatusUnknown
         | Outcome::PolicyUnavailable

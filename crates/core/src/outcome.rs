@@ -107,6 +107,8 @@ outcomes! {
         "Load one: `bailiwick policy check` shows what is wrong; until then everything is refused.";
     LedgerUnavailable "ledger_unavailable" "The decision could not be recorded durably, so nothing was released."
         "Free space or restore the store; nothing was issued and nothing was lost.";
+    ToolUnapproved "tool_unapproved" "The tool's descriptor is new, changed, or looks like another tool's, and nobody approved it."
+        "Have an operator compare it and approve it at the gateway.";
     RevocationStale "revocation_stale" "The revocation feed is older than its staleness bound."
         "Restore the connection to the Authority; until then everything is refused.";
     ClockSkew "clock_skew" "A time lies further in the future than clocks may differ."

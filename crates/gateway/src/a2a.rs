@@ -224,7 +224,8 @@ impl A2aAdapter {
             resource: skill.resource.clone(),
             binding: self.binding,
             arguments: sent.arguments,
-            effect: CallEffect::Write,
+            effect: CallEffect::Unknown,
+            trust: None,
             tool: Some(ToolFacts { name: name.clone(), descriptor: None }),
         };
         let body = OutgoingBody::Json { value: sent.body, carry_at: Some(sent.carry_at) };

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use serde_json::{Map, Value};
 
+use crate::reads::Trusted;
 use crate::reply::ReplyHook;
 
 /// A tool as its server described it.
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Map<String, Value>,
     /// Whether it only looks.
     pub(crate) effect: CallEffect,
+    /// What of its result may become a later argument; nothing by default.
+    pub(crate) trust: Option<Trusted>,
     /// The tool, where the protocol has tools.
     pub(crate) tool: Option<ToolFacts>,
 }
@@ -87,6 +90,15 @@ pub(crate) enum RefusalForm {
     Problem,
     /// A JSON-RPC 2.0 error that answers this request id; the problem is its `data`.
     JsonRpc(Value),
+    /// A fault of the protocol itself: a JSON-RPC error with its own code and HTTP status.
+    JsonRpcFault {
+        /// The request's id.
+        id: Value,
+        /// The error's code.
+        code: i64,
+        /// The HTTP status.
+        status: u16,
+    },
 }
 
 /// A request, mapped.

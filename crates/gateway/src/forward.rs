@@ -92,7 +92,7 @@ pub(crate) struct Sending<'a> {
 /// # Errors
 /// The upstream cannot be reached, does not answer in time, or answers what hooks cannot look at.
 pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Response<Body>, Stop> {
-    let Sending { gateway, route, body, hooks, place } = sending;
+    let Sending { gateway, route, body, mut hooks, place } = sending;
     let watch = Stopwatch::start();
     let (chain, outgoing, tag, mut outcome) = match cleared {
         Cleared::Open(outgoing) => (None, outgoing, None, None),
@@ -121,6 +121,7 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
         outcome.answered(response.status());
     }
     let (mut parts, body) = response.into_parts();
+    hooks.iter_mut().for_each(|hook| hook.head(&parts));
     strip_reply(&mut parts.headers);
     let limits = &gateway.config.limits;
     let idle = Duration::from_millis(limits.idle_timeout_ms);

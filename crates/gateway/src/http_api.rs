@@ -21,6 +21,7 @@ use crate::call::{
 };
 use crate::config::RouteConfig;
 use crate::stop::Stop;
+use crate::trust::TrustRule;
 
 /// Headers by which some frameworks let a request be another one.
 const OVERRIDES: [&str; 5] = [
@@ -66,9 +67,14 @@ pub struct OperationConfig {
     pub path: String,
     /// The scope that it takes.
     pub scope: String,
-    /// Whether it only looks; by default GET and HEAD do, and everything else does not.
+    /// Whether it only looks, or only writes; by default GET and HEAD look, and everything else counts
+    /// as both.
     #[serde(default)]
     pub effect: Option<CallEffect>,
+    /// Which parts of the JSON that it returns may become later arguments (`from_read`); by default
+    /// none. It takes an operation that reads.
+    #[serde(default)]
+    pub trust: Option<TrustRule>,
     /// How sensitive what it touches is; by default the route's.
     #[serde(default)]
     pub sensitivity: Option<Sensitivity>,
@@ -172,6 +178,7 @@ impl HttpAdapter {
             binding: self.binding,
             arguments: read.arguments,
             effect: operation.effect,
+            trust: operation.trust.clone(),
             tool: None,
         };
         let path_and_query = match read.query.as_str() {

@@ -5,6 +5,7 @@
 //! `policy/src/decide.rs` → `ledger/src/append.rs` → `forward.rs`.
 
 mod a2a;
+mod approvals;
 mod budget;
 mod call;
 mod carry;
@@ -18,12 +19,15 @@ mod http_api;
 mod json;
 mod link;
 mod mcp;
+mod reads;
 mod reply;
 mod ship;
 mod spool;
 mod sse;
 mod standing;
 mod stop;
+mod trust;
 mod uplink;
 
 pub use self::config::Config;
+pub use self::mcp::{Pin, PinsError, approve_pin, pins_path, read_pins};

@@ -40,7 +40,8 @@ pub(crate) async fn handle(
     match serve(&gateway, peer.as_deref(), request, &mut attempt).await {
         Ok(response) => response,
         Err(refusing) => {
-            let Refusing { stop, form, route } = *refusing;
+            let Refusing { mut stop, form, route } = *refusing;
+            let form = stop.form.take().unwrap_or(form);
             let refused = attempt.refuse(&gateway, stop).await;
             refusal::respond(&gateway, route.as_deref(), &form, refused)
         }

@@ -51,6 +51,12 @@ pub(crate) fn respond(
             let reply = json!({ "jsonrpc": "2.0", "id": id, "error": error });
             (StatusCode::OK, "application/json", reply)
         }
+        RefusalForm::JsonRpcFault { id, code, status } => {
+            let message = body.get("detail").cloned().unwrap_or_default();
+            let error = json!({ "code": code, "message": message, "data": body });
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST);
+            (status, "application/json", json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+        }
         _ => (status, PROBLEM_JSON, body),
     };
     let mut response = Response::new(full(body.to_string()));

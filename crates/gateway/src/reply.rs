@@ -17,6 +17,9 @@ pub(crate) enum Touched {
 /// `application/json` reply, or the data of each event of a `text/event-stream`. A reply of
 /// another media type is not shown to hooks.
 pub(crate) trait ReplyHook: Send + 'static {
+    /// Called once with status and headers, whatever the media type.
+    fn head(&mut self, _parts: &http::response::Parts) {}
+
     /// Called for each message, in order, before it is released.
     fn message(&mut self, status: http::StatusCode, message: &mut Value) -> Touched;
 }

@@ -74,7 +74,10 @@ impl Upstream {
         http::Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())
-            .path_and_query(format!("{}{path_and_query}", self.base))
+            .path_and_query(match (self.base.as_str(), path_and_query) {
+                ("", "") => "/".to_owned(),
+                (base, path) => format!("{base}{path}"),
+            })
             .build()
     }
 
@@ -183,7 +186,9 @@ impl Route {
 fn adapter(entry: &RouteConfig, config: &Config) -> Result<Adapter, Vec<String>> {
     match (&entry.http, &entry.mcp, &entry.a2a) {
         (Some(http), None, None) => HttpAdapter::compile(http, entry).map(Adapter::Http),
-        (None, Some(mcp), None) => McpAdapter::compile(mcp, entry).map(Adapter::Mcp),
+        (None, Some(mcp), None) => {
+            McpAdapter::compile(mcp, entry, &config.state_dir).map(Adapter::Mcp)
+        },
         (None, None, Some(a2a)) => A2aAdapter::compile(a2a, entry, &config.public_url).map(Adapter::A2a),
         _ => Err(vec![
             "give exactly one of [route.http], [route.mcp] and [route.a2a]: it says how requests \

@@ -7,6 +7,8 @@ use bailiwick_identity::IdentityError;
 use bailiwick_policy::Denial;
 use serde_json::{Map, Value};
 
+use crate::call::RefusalForm;
+
 /// Why a request stops. It becomes a recorded denial in one place, `Attempt::refuse`.
 #[derive(Debug)]
 pub(crate) struct Stop {
@@ -20,6 +22,8 @@ pub(crate) struct Stop {
     pub(crate) nonce_required: bool,
     /// Members that the reply carries besides, such as an approval request's id.
     pub(crate) extra: Map<String, Value>,
+    /// How it is told, when that is not the request's own form.
+    pub(crate) form: Option<RefusalForm>,
 }
 
 impl Stop {
@@ -30,6 +34,7 @@ impl Stop {
             denial: None,
             nonce_required: false,
             extra: Map::new(),
+            form: None,
         }
     }
 

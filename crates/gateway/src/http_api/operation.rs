@@ -18,6 +18,7 @@ use super::{OperationConfig, Undeclared, canonical};
 use crate::call::CallEffect;
 use crate::config::RouteConfig;
 use crate::json;
+use crate::reads::{ResultPlace, Trusted};
 use crate::stop::Stop;
 
 /// How an operation's body is read.
@@ -45,6 +46,7 @@ pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) scope: Scope,
     pub(super) effect: CallEffect,
+    pub(super) trust: Option<Trusted>,
     template: Vec<Segment>,
     arguments: Vec<ArgumentConfig>,
     body: BodyUse,
@@ -96,13 +98,19 @@ impl Operation {
         let bodyless = looks || method == Some(Method::DELETE);
         let body = entry.body.unwrap_or(if bodyless { BodyUse::None } else { BodyUse::Json });
         let arguments = arguments(entry, &template, body, &named, &mut faults);
+        let effect =
+            entry.effect.unwrap_or(if looks { CallEffect::Read } else { CallEffect::Unknown });
+        if let Some(fault) = Trusted::fault(entry.trust.as_ref(), effect) {
+            faults.push(format!("{named}: {fault}"));
+        }
         let (Some(method), Ok(scope), true) = (method, scope, faults.is_empty()) else {
             return Err(faults);
         };
         Ok(Self {
             method,
             scope,
-            effect: entry.effect.unwrap_or(if looks { CallEffect::Read } else { CallEffect::Write }),
+            effect,
+            trust: Trusted::compile(entry.trust.as_ref(), ResultPlace::Body),
             template,
             arguments,
             body,
