@@ -41,6 +41,9 @@ pub(crate) use self::tail::{Batch, Tail};
 /// Part of the room that is left for the outcomes of calls that were already released.
 const OUTCOME_SHARE: u64 = 16;
 
+/// Bytes that a record has room for when the spool is said to be writable.
+const RECORD_BYTES: u64 = 4096;
+
 /// The gateway's own state that changes with a receipt: all of it durable, or none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LocalEffect {
@@ -211,8 +214,9 @@ impl Spool {
     /// Whether a decision would be recorded now.
     pub(crate) fn is_writable(&self) -> bool {
         let shared = &self.0.shared;
+        let held = shared.bytes_pending.load(Ordering::Acquire);
         shared.healthy.load(Ordering::Acquire)
-            && shared.bytes_pending.load(Ordering::Acquire) < shared.room(false)
+            && held.saturating_add(RECORD_BYTES) < shared.room(false)
     }
 
     /// The present epoch. It changes when the spool recovers from a failed write.

@@ -226,7 +226,7 @@ async fn after_a_crash_what_was_not_drawn_goes_back_and_the_rest_stays_drawn() {
     gate.call().await.unwrap();
     // Reserved and not recorded when the process went: it was not done.
     let lost = gate.reserve().await.unwrap();
-    std::mem::forget(lost);
+    drop(lost);
     let gate = gate.crash(&sim).await;
     sim.net(Net::Whole);
     while sim.used() != 3 {

@@ -207,13 +207,15 @@ pub(crate) fn scan(
     let Some(header) = Header::parse(&bytes) else {
         return if last && bytes.len() <= HEADER_BYTES { Ok(None) } else { Err(damaged(0)) };
     };
-    let (mut offset, mut records) = (HEADER_BYTES, 0_u64);
+    // A mark without a record behind it is part of a torn batch.
+    let (mut offset, mut whole, mut records) = (HEADER_BYTES, HEADER_BYTES, 0_u64);
     loop {
         let rest = bytes.get(offset..).unwrap_or_default();
         let length = match frame::front(rest) {
             Front::Record(body, length) => {
                 each(body)?;
                 records = records.saturating_add(1);
+                whole = offset.saturating_add(length);
                 length
             }
             Front::Mark(epoch, said) if epoch == header.epoch && said == wide(offset) => {
@@ -227,8 +229,8 @@ pub(crate) fn scan(
         };
         offset = offset.saturating_add(length);
     }
-    let segment = Segment { number, header, records, bytes: wide(offset) };
-    Ok(Some(Found { segment, torn: offset < bytes.len() }))
+    let segment = Segment { number, header, records, bytes: wide(whole) };
+    Ok(Some(Found { segment, torn: whole < bytes.len() }))
 }
 
 fn wide(count: usize) -> u64 {
