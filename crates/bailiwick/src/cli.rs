@@ -1,7 +1,7 @@
 //! The command line: nouns, verbs and the options that all of them share.
 
 use crate::commands::{
-    agent, apply, completion, grant, identity, ledger, policy, revoke, serve, task, token, trace,
+    agent, apply, approval, completion, gateway, grant, identity, ledger, policy, revoke, serve, task, token, trace,
     workflow,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,6 +59,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run the Authority
     Serve(serve::ServeArgs),
+    /// Run a gateway: the enforcement point in front of tools, agents and vendor APIs
+    Gateway(gateway::GatewayArgs),
     /// Register owners, agents and workflows from files
     Apply(apply::ApplyArgs),
     /// Look at workflows
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Start, look at and close tasks
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// Say yes or no to what an agent may do only once somebody has approved it
+    #[command(subcommand)]
+    Approval(approval::ApprovalCommand),
     /// Hand authority on: keys, grants, settling
     #[command(subcommand)]
     Grant(grant::GrantCommand),

@@ -2,7 +2,10 @@
 
 pub(crate) mod agent;
 pub(crate) mod apply;
+pub(crate) mod approval;
+mod closure;
 pub(crate) mod completion;
+pub(crate) mod gateway;
 pub(crate) mod grant;
 pub(crate) mod identity;
 pub(crate) mod ledger;
@@ -24,10 +27,12 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Fault> {
     let context = Context::new(cli.global);
     let done = match cli.command {
         Command::Serve(args) => serve::run(args, &context).await,
+        Command::Gateway(args) => gateway::run(args, &context).await,
         Command::Apply(args) => apply::run(args, &context).await,
         Command::Workflow(command) => workflow::run(command, &context).await,
         Command::Agent(command) => agent::run(command, &context).await,
         Command::Task(command) => task::run(command, &context).await,
+        Command::Approval(command) => approval::run(command, &context).await,
         Command::Grant(command) => grant::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
         Command::Revoke(args) => revoke::run(args, &context).await,

@@ -6,28 +6,45 @@
 
 mod a2a;
 mod approvals;
+mod attempt;
+mod authorize;
 mod budget;
 mod call;
 mod carry;
 mod clock;
 mod config;
 mod connector;
+mod ext_authz;
 mod feed;
 #[cfg(test)]
 mod fixture;
+mod forward;
+mod gateway;
 mod http_api;
+mod identify;
 mod json;
 mod link;
+mod listener;
+mod management;
 mod mcp;
+mod metrics;
+mod offline;
+mod outcome;
+mod proxy;
 mod reads;
+mod refusal;
 mod reply;
+mod route;
 mod ship;
 mod spool;
 mod sse;
 mod standing;
+mod start;
 mod stop;
+mod stream;
 mod trust;
 mod uplink;
 
-pub use self::config::Config;
+pub use self::config::{Config, ConfigError};
 pub use self::mcp::{Pin, PinsError, approve_pin, pins_path, read_pins};
+pub use self::start::{Server, StartError};

@@ -26,7 +26,7 @@ use crate::reads::Reads;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
-use crate::{feed, management, ship};
+use crate::{ext_authz, feed, management, ship};
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
@@ -91,6 +91,7 @@ pub struct Server {
     tls: Option<Tls>,
     public: TcpListener,
     management: TcpListener,
+    ext_authz: Option<TcpListener>,
 }
 
 impl Server {
@@ -101,6 +102,10 @@ impl Server {
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let public = bind(config.listen).await?;
         let management = bind(config.management_listen).await?;
+        let ext_authz = match &config.ext_authz {
+            Some(entry) => Some(bind(entry.listen).await?),
+            None => None,
+        };
         let address = local(&public)?;
         if config.listen.port() == 0 {
             // Port 0 means any free port: a URL that was named after it follows.
@@ -146,7 +151,7 @@ impl Server {
             clock,
             config,
         };
-        Ok(Self { gateway: Arc::new(gateway), link, tls, public, management })
+        Ok(Self { gateway: Arc::new(gateway), link, tls, public, management, ext_authz })
     }
 
     /// The listener that agents call.
@@ -167,14 +172,29 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { gateway, link, tls, public, management } = self;
+        let Self { gateway, link, tls, public, management, ext_authz } = self;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
         let feed = tokio::spawn(feed::follow(Arc::clone(&link), Arc::clone(&gateway.standing)));
         let ship = tokio::spawn(ship::run(Arc::clone(&link), gateway.spool.clone()));
         let manage = tokio::spawn(management::serve(Arc::clone(&gateway), management));
+        let envoy = ext_authz.map(|listener| {
+            let mut stopped = stopped.clone();
+            let asked = async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            tokio::spawn(ext_authz::serve(Arc::clone(&gateway), listener, asked))
+        });
+        let shutdown = async {
+            shutdown.await;
+            let _ = stop.send(true);
+        };
         listener::serve(Arc::clone(&gateway), public, tls, shutdown).await;
         // What is recorded goes out before the process does, if the Authority is there.
         let limit = std::time::Duration::from_millis(gateway.config.limits.drain_timeout_ms);
         let _ = tokio::time::timeout(limit, async {
+            if let Some(envoy) = envoy {
+                let _ = envoy.await;
+            }
             ship::drain(&gateway.spool).await;
             gateway.budgets.drain().await;
         })
@@ -182,6 +202,7 @@ impl Server {
         for task in [feed, ship, manage] {
             task.abort();
         }
+        feed::leave(&link, &gateway.standing).await;
     }
 }
 

@@ -1,10 +1,12 @@
-//! `bailiwick gateway`: run the enforcement point.
+//! `bailiwick gateway`: run the enforcement point, and what its operator decides.
+
+mod pins;
 
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::output::remark;
 use bailiwick_gateway::{Config, Server};
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,7 @@ const CONFIG_FILE: &str = "gateway.toml";
 
 /// How to run.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct GatewayArgs {
     /// Configuration file; ./gateway.toml when absent
     #[arg(short, long, env = "BAILIWICK_GATEWAY_CONFIG", value_name = "FILE")]
@@ -22,21 +25,26 @@ pub(crate) struct GatewayArgs {
     /// Only read the configuration and say whether it would start
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    command: Option<GatewayCommand>,
 }
 
-pub(crate) async fn run(args: GatewayArgs, _context: &Context) -> Result<(), Fault> {
-    let path = match &args.config {
-        Some(path) => path.as_path(),
-        None if Path::new(CONFIG_FILE).is_file() => Path::new(CONFIG_FILE),
-        None => {
-            return Err(Fault::local("there is no configuration, and nothing is assumed")
-                .with_help("Name one with -c FILE, or put gateway.toml here."));
-        }
-    };
-    let config = Config::load(path).map_err(|error| Fault::local(error.to_string()))?;
+/// What a gateway's operator does besides running it.
+#[derive(Debug, Subcommand)]
+enum GatewayCommand {
+    /// Look at the tool descriptors that are pinned, and approve those that wait
+    #[command(subcommand)]
+    Pins(pins::PinsCommand),
+}
+
+pub(crate) async fn run(args: GatewayArgs, context: &Context) -> Result<(), Fault> {
+    if let Some(GatewayCommand::Pins(command)) = args.command {
+        return pins::run(command, context);
+    }
+    let config = load(args.config.as_deref())?;
     if args.check {
         config.check().map_err(|error| Fault::local(error.to_string()))?;
-        remark(&format!("{} would start", path.display()));
+        remark("the gateway would start");
         return Ok(());
     }
     log(&config.log.level, config.log.json)?;
@@ -52,4 +60,17 @@ pub(crate) async fn run(args: GatewayArgs, _context: &Context) -> Result<(), Fau
     remark(&format!("tokens of {authority}; state in {state}"));
     server.run(shutdown).await;
     Ok(())
+}
+
+/// The configuration that is named, or the one that lies here.
+fn load(named: Option<&Path>) -> Result<Config, Fault> {
+    let path = match named {
+        Some(path) => path,
+        None if Path::new(CONFIG_FILE).is_file() => Path::new(CONFIG_FILE),
+        None => {
+            return Err(Fault::local("there is no configuration, and nothing is assumed")
+                .with_help("Name one with -c FILE, or put gateway.toml here."));
+        }
+    };
+    Config::load(path).map_err(|error| Fault::local(error.to_string()))
 }
