@@ -16,6 +16,7 @@ mod feed;
 mod gateways;
 mod main_path;
 mod openapi;
+mod reads;
 mod refusals;
 mod restart;
 mod world;

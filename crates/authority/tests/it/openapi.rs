@@ -76,9 +76,22 @@ fn body_of(path: &str) -> Value {
             "epoch": NO_ID, "jti": NO_ID,
             "needs": [{"key": "x", "kind": "subtree", "need_micros": 1, "want_micros": 1}],
         }),
+        "/v1/approvals" => json!({"call": call()}),
+        "/v1/enforcement/approvals/use" => json!({"call": call(), "decision_id": NO_ID}),
+        "/v1/approvals/x/approve" | "/v1/approvals/x/refuse" => {
+            json!({"digest": bailiwick_core::ActionDigest::of_bytes(b"")})
+        }
+        "/v1/enforcement/tasks/x/exposure" => json!({"level": "public"}),
         "/v1/enforcement/leases/return" => json!({"epoch": NO_ID, "through": 0, "leases": []}),
         _ => json!({}),
     }
+}
+
+fn call() -> Value {
+    json!({
+        "jti": NO_ID, "system": "x", "resource": "x", "scope": "x", "needs": ["ask"],
+        "digest": bailiwick_core::ActionDigest::of_bytes(b""),
+    })
 }
 
 /// The reference page and the document are made from the code; run with `BAILIWICK_BLESS=1` to renew.
