@@ -296,8 +296,8 @@ impl Config {
                 50_000_000,
             ),
             ("limits.page_rows_max", u64::from(limits.page_rows_max), 1, 10_000),
-            ("approvals.life_seconds", self.approvals.life_seconds, 10, 86_400),
-            ("approvals.refused_seconds", self.approvals.refused_seconds, 10, 604_800),
+            ("approvals.life_seconds", self.approvals.life_seconds, 1, 86_400),
+            ("approvals.refused_seconds", self.approvals.refused_seconds, 1, 604_800),
             (
                 "approvals.per_approver_hourly_max",
                 u64::from(self.approvals.per_approver_hourly_max),
