@@ -56,6 +56,17 @@ impl SubjectArgs {
     }
 }
 
+/// Who looks at approvals and decides them. Without an option, whoever the operator's token names.
+#[derive(Debug, Args)]
+pub(crate) struct ApproverArgs {
+    /// User to act as, from a development server's issuer, such as bob@dev.example
+    #[arg(long, value_name = "USER")]
+    pub(crate) dev_subject: Option<String>,
+    /// Group that the user is in; may be repeated
+    #[arg(long = "dev-group", value_name = "GROUP", requires = "dev_subject")]
+    pub(crate) dev_groups: Vec<String>,
+}
+
 /// A token of the development operator.
 pub(crate) async fn dev_operator(server: &Server) -> Result<String, Fault> {
     dev_token(server, DEV_OPERATOR, vec![DEV_OPERATOR_GROUP.to_owned()]).await

@@ -10,6 +10,7 @@
 )]
 
 mod apply;
+mod approval;
 mod grant;
 mod ledger;
 mod policy;

@@ -67,9 +67,9 @@ const ORCHESTRATOR: &str = "spiffe://dev.bailiwick.example/agent/orchestrator";
 const PAYER: &str = "spiffe://dev.bailiwick.example/agent/payer";
 
 /// A development server in a directory of its own, killed when dropped.
-struct Served {
-    bench: Bench,
-    url: String,
+pub(crate) struct Served {
+    pub(crate) bench: Bench,
+    pub(crate) url: String,
     child: Child,
 }
 
@@ -103,14 +103,14 @@ impl Served {
         panic!("the server did not start: {}", served.bench.read("server.log"));
     }
 
-    fn with_registry() -> Self {
+    pub(crate) fn with_registry() -> Self {
         let served = Self::start();
         served.bench.write("registry.toml", REGISTRY);
         served.run(&["apply", "-f", "registry.toml"]).exits(0);
         served
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let mut all = vec!["--server", &self.url];
         all.extend(args);
         self.bench.run(&all)
@@ -123,7 +123,7 @@ impl Served {
     }
 
     /// Opens a task for the orchestrator: key `k1`, token `t0`. Gives what the server said.
-    fn open(&self) -> Value {
+    pub(crate) fn open(&self) -> Value {
         if !self.bench.path("k1").exists() {
             self.run(&["grant", "keygen", "--out", "k1"]).exits(0);
             self.run(&["grant", "keygen", "--out", "k2"]).exits(0);
