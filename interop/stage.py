@@ -62,14 +62,14 @@ reviewer = "user:rita@dev.example"
 reviewed = "2026-11-01"
 tenant = "acme"
 env = "dev"
-sensitivity = "confidential"
+sensitivity = "internal"
 audiences = ["{audience}"]
 entry = ["{TRUST_DOMAIN}agent/lead"]
 max_depth = 2
 max_fanout = 100
 hops_per_minute_max = 600
-deadline_seconds = 900
-ttl_seconds_max = 300
+deadline_seconds = 3600
+ttl_seconds_max = 900
 
 [[workflow.edges]]
 from = "{TRUST_DOMAIN}agent/lead"
@@ -151,9 +151,25 @@ class Stage:
         path.write_text(document)
         subprocess.run([self.binary, "--server", self.issuer, "apply", "-f", str(path)], check=True)
 
-    def gateway(self, routes: str, *, public_url: str | None = None, extra: str = "") -> subprocess.Popen[bytes]:
-        """Start a gateway with these routes and wait until it is ready. Its URL is `gateway_url`."""
-        port = free_ports(2)
+    def wait_port(self, url: str) -> None:
+        """Wait until something listens at `url`."""
+        host, port = url.split("/")[2].split(":")
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) == 0:
+                    return
+            time.sleep(0.05)
+        raise SystemExit(f"nothing listens at {url}")
+
+    def gateway(
+        self, routes: str, *, public_url: str | None = None, listen: str | None = None, extra: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """Start a gateway with these routes and wait until it is ready. Its URL is `gateway_url`.
+
+        `listen` is the URL it listens at, `public_url` the one that agents know it by, if that is another.
+        """
+        port = int(listen.rsplit(":", 1)[1]) if listen else free_ports(2)
         self.gateway_url = public_url or f"http://127.0.0.1:{port}"
         path = self.directory / "gateway.toml"
         path.write_text(f"""

@@ -1,0 +1,31 @@
+// One round with an unmodified TypeScript client: node client_ts.mjs 1|2 URL HOLDER.json TOOL ARGUMENTS FORBIDDEN
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { Holder } from "./dpop.mjs";
+
+const [major, url, holderFile, tool, given, forbidden] = process.argv.slice(2);
+const require = createRequire(`${process.env.MCP_NODE_MODULES}/`);
+const load = (name) => import(pathToFileURL(require.resolve(name)).href);
+const { fetch } = Holder.fromFile(holderFile);
+
+let Client, StreamableHTTPClientTransport;
+if (major === "1") {
+  ({ Client } = await load("@modelcontextprotocol/sdk/client/index.js"));
+  ({ StreamableHTTPClientTransport } = await load("@modelcontextprotocol/sdk/client/streamableHttp.js"));
+} else {
+  ({ Client, StreamableHTTPClientTransport } = await load("@modelcontextprotocol/client"));
+}
+const client = new Client({ name: "interop", version: "1" });
+await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch }));
+const { tools } = await client.listTools();
+const result = await client.callTool({ name: tool, arguments: JSON.parse(given) });
+let refused;
+try {
+  const answer = await client.callTool({ name: forbidden, arguments: {} });
+  refused = answer.isError ? "isError" : "allowed";
+} catch (error) {
+  refused = error.data?.code ?? `${error.code}: ${error.message}`;
+}
+console.log(JSON.stringify({ tools: tools.map((it) => it.name), result: result.content, refused }));
+await client.close();
+process.exit(0);

