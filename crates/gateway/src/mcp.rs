@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::hooks::{ListFilter, ServerRequests};
-use self::message::{Kind, Message};
+use self::message::{Kind, Message, is_stateless};
 use self::pins::{PinRule, Pins};
 use self::sessions::Sessions;
 use crate::call::{
@@ -270,6 +270,10 @@ impl McpAdapter {
     ) -> Result<Mapped, Stop> {
         let (scope, effect, resource, arguments, tool) = match message.method.as_str() {
             "tools/call" => self.tool_call(&message)?,
+            // Gone from the revision without sessions: `subscriptions/listen` is in their place.
+            "resources/subscribe" | "resources/unsubscribe" if is_stateless(&parts.headers) => {
+                return Err(message.unknown(&parts.headers));
+            }
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
                 self.target(self.tools.resources.as_ref(), &message, "uri")?
             }

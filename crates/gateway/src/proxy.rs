@@ -140,11 +140,15 @@ fn require_sound(gateway: &Gateway, parts: &Parts) -> Result<(), Stop> {
         let detail = format!("{} is not served", parts.method);
         return Err(Stop::new(ProblemCode::MethodNotAllowed, detail));
     }
-    if let Some(authority) = parts.uri.authority()
-        && gateway.config.public_authority() != Some(authority.as_str())
-        && parts.version < http::Version::HTTP_2
-    {
-        let detail = "an absolute URL of another host: this is no forward proxy";
+    // Whoever was led here under another name (DNS rebinding, a wrong proxy) does not mean this
+    // gateway, and no proof would fit anyway.
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let said = parts.uri.authority().map(http::uri::Authority::as_str);
+    let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
+    let own = gateway.config.public_authority();
+    let alien = |named: Option<&str>| named.is_some_and(|named| Some(named) != own);
+    if alien(said) || alien(host) || hosts.next().is_some() || (said.is_none() && host.is_none()) {
+        let detail = "the request is for another host than this gateway's `public_url`";
         return Err(Stop::new(Outcome::Malformed, detail));
     }
     Ok(())
