@@ -237,3 +237,13 @@ def test_a_nonce_is_remembered_for_every_token_of_the_agent(authority, key):
         client = httpx.Client(auth=DelegatedAuth(authority, hop(key)), transport=httpx.MockTransport(serve))
         assert client.get(TOOL).status_code == 200
     assert len(seen) == 3
+
+
+def test_a_call_that_waits_for_a_person_names_the_question() -> None:
+    problem = {"code": "approval_required", "detail": "somebody has to approve", "approval_id": "a-1"}
+    refused = Refused("approval_required", "x", 403, None, problem)
+    assert refused.approval_id == "a-1"
+    evaluation = {"decision": False, "context": {"approval": {"approval_id": "a-2", "state": "pending"}}}
+    assert Refused("approval_required", "x", 200, None, evaluation).approval_id == "a-2"
+    for body in ({}, {"approval_id": 7}, {"context": "x"}, {"context": {"approval": []}}):
+        assert Refused("policy_denied", "x", 403, None, body).approval_id is None

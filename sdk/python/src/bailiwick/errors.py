@@ -26,10 +26,21 @@ class AuthorityUnavailable(BailiwickError):
 
 
 class Refused(BailiwickError):
-    """The Authority refused. `status` is the HTTP status, `decision_id` names the logged deny if there is one."""
+    """The Authority or a gateway refused. `status` is the HTTP status, `decision_id` names the logged deny if there
+    is one. With the code `approval_required`, `approval_id` names the question that a person has to answer: make the
+    same call again once they have, and no other."""
 
     def __init__(self, code: str, detail: str, status: int, decision_id: str | None, body: dict[str, Any]) -> None:
         super().__init__(code, detail)
         self.status = status
         self.decision_id = decision_id
         self.body = body
+        self.approval_id = _approval_id(body)
+
+
+def _approval_id(body: dict[str, Any]) -> str | None:
+    """From a gateway's problem, or from the `context` of an AuthZEN answer."""
+    context = body.get("context")
+    approval = context.get("approval") if isinstance(context, dict) else None
+    found = approval.get("approval_id") if isinstance(approval, dict) else body.get("approval_id")
+    return found if isinstance(found, str) else None
