@@ -26,6 +26,7 @@ pub mod jws;
 pub mod limits;
 pub mod narrow;
 pub mod outcome;
+pub mod permission;
 pub mod scope;
 mod text;
 pub mod time;
