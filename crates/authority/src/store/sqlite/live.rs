@@ -14,7 +14,8 @@ use super::generations::Generations;
 use super::key::{Key, Role};
 use super::row;
 use crate::model::{
-    NodeDebit, ProofRow, RecordStatus, Refused, TaskRecord, TaskState, TokenKind, TokenRecord,
+    NewLease, NodeDebit, ProofRow, RecordStatus, Refused, TaskRecord, TaskState, TokenKind,
+    TokenRecord,
 };
 
 /// Tasks and tokens in one generation of the writer's memory.
@@ -41,6 +42,9 @@ pub(super) struct LiveTask {
 
 /// One budget: whose, of which key, of which kind.
 pub(super) type BudgetOf = (TokenId, DebitKind, Box<str>);
+
+/// A draw: hop, kind, key, amount, and what the budget may hold in all.
+type DrawOn<'a> = (TokenId, DebitKind, &'a str, Micros, Micros);
 
 /// One token as the conditions see it.
 #[derive(Clone, Debug)]
@@ -376,18 +380,43 @@ impl LiveTask {
         &self,
         entries: &[NodeDebit],
     ) -> Result<Vec<(BudgetOf, Micros)>, Refused> {
-        let mut totals: Vec<(BudgetOf, Micros)> = Vec::with_capacity(entries.len());
+        let mut draws = Vec::with_capacity(entries.len());
         for NodeDebit { node, debit } in entries {
             let hop = self.tokens.get(node).ok_or(Refused::Revoked)?.hop;
-            let budget: BudgetOf = (hop, debit.kind, debit.key.as_str().into());
+            draws.push((hop, debit.kind, debit.key.as_str(), debit.amount, debit.limit));
+        }
+        self.totals(&draws)
+    }
+
+    /// The new totals, if every budget covers its lease.
+    pub(super) fn check_leases(
+        &self,
+        leases: &[NewLease],
+    ) -> Result<Vec<(BudgetOf, Micros)>, Refused> {
+        let mut draws = Vec::with_capacity(leases.len());
+        for NewLease { lease, limit, unsettled } in leases {
+            let hop = match self.tokens.get(&lease.node) {
+                Some(token) => token.hop,
+                None if *unsettled => lease.node,
+                None => return Err(Refused::Revoked),
+            };
+            draws.push((hop, lease.kind, lease.key.as_str(), lease.amount, *limit));
+        }
+        self.totals(&draws)
+    }
+
+    fn totals(&self, draws: &[DrawOn<'_>]) -> Result<Vec<(BudgetOf, Micros)>, Refused> {
+        let mut totals: Vec<(BudgetOf, Micros)> = Vec::with_capacity(draws.len());
+        for (hop, kind, key, amount, limit) in draws {
+            let budget: BudgetOf = (*hop, *kind, (*key).into());
             let earlier = totals.iter().position(|(of, _)| *of == budget);
             let before = match earlier.and_then(|at| totals.get(at)) {
                 Some((_, total)) => *total,
                 None => self.used.get(&budget).copied().unwrap_or_default(),
             };
-            let exhausted = || Refused::BudgetExhausted { key: debit.key.clone() };
-            let total = Micros(before.0.checked_add(debit.amount.0).ok_or_else(exhausted)?);
-            if debit.amount.0 < 0 || total > debit.limit {
+            let exhausted = || Refused::BudgetExhausted { key: (*key).to_owned() };
+            let total = Micros(before.0.checked_add(amount.0).ok_or_else(exhausted)?);
+            if amount.0 < 0 || total > *limit {
                 return Err(exhausted());
             }
             match earlier.and_then(|at| totals.get_mut(at)) {
@@ -396,6 +425,16 @@ impl LiveTask {
             }
         }
         Ok(totals)
+    }
+
+    /// What is used of a budget.
+    pub(super) fn used(&self, budget: &BudgetOf) -> Micros {
+        self.used.get(budget).copied().unwrap_or_default()
+    }
+
+    /// Whether the task is recorded as open.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == TaskState::Open
     }
 
     /// Budgets that have just been written.
