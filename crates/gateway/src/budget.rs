@@ -234,4 +234,6 @@ impl std::fmt::Debug for Reserved {
 }
 
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;
