@@ -41,6 +41,13 @@ pub(crate) struct Annotations {
     pub(crate) all: BTreeMap<String, String>,
 }
 
+impl Annotations {
+    /// Whether somebody has to approve what the policy permits.
+    pub(crate) fn needs_approval(&self) -> bool {
+        self.obligations.iter().any(|one| matches!(one, Obligation::Approval { .. }))
+    }
+}
+
 /// A fault in one annotation.
 pub(crate) struct AnnotationFault {
     pub(crate) key: String,

@@ -11,6 +11,7 @@ use cedar_policy::Effect;
 use miette::Diagnostic;
 use serde_json::Value;
 
+use crate::act::Act;
 use crate::annotation::{self, Annotations};
 use crate::need::Needs;
 use crate::schema::ScopeActions;
@@ -122,6 +123,12 @@ fn understand(
         let at = offset + annotation_offset(source, offset, &fault.key);
         LoadError::at(source, at, fault.message).with_help(fault.help)
     })?;
+    if annotations.needs_approval() && is_never_a_call(policy) {
+        let at = offset + annotation_offset(source, offset, "approval");
+        let message = "`@approval` here is never met: only calls are put to people";
+        let help = "put it on a permit of a scope or of Action::\"Invoke\", or write a forbid";
+        return Err(LoadError::at(source, at, message).with_help(help));
+    }
     let json = syntax_free(policy).map_err(|fault| diagnosed(source, offset, &fault))?;
     let digest = sha256(canonical(&json).as_bytes());
     let id = annotations
@@ -142,6 +149,19 @@ fn understand(
         offset,
     };
     Ok((loaded, faults))
+}
+
+/// Whether the policy names actions, and none of them is a call.
+fn is_never_a_call(policy: &cedar::Policy) -> bool {
+    let other = |uid: &cedar::EntityUid| {
+        let id: &str = uid.id().as_ref();
+        Act::RESERVED.contains(&id) && id != "Invoke"
+    };
+    match policy.action_constraint() {
+        cedar::ActionConstraint::Any => false,
+        cedar::ActionConstraint::Eq(uid) => other(&uid),
+        cedar::ActionConstraint::In(uids) => uids.iter().all(other),
+    }
 }
 
 /// The policy's JSON form, made from what was parsed and not from the text: eight times faster, and

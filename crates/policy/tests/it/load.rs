@@ -194,6 +194,15 @@ const ROWS: &[Row] = &[
         "@approval(\"owner\")\npermit(principal, action, resource);",
     ),
     (
+        "approval of what is no call",
+        "@approval(\"owner\")\npermit(principal is Agent, action == Action::\"Delegate\", resource is Agent);",
+        1,
+        1,
+        "never met",
+        "Invoke",
+        "@approval(\"owner\")\npermit(principal is Agent, action in Action::\"Invoke\", resource);",
+    ),
+    (
         "obligation on a forbid",
         "@approval(\"owner\")\nforbid(principal, action, resource);",
         1,
