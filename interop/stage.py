@@ -3,6 +3,7 @@ an agent that holds a token. Everything listens on loopback and ends with the `w
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization
 
 from bailiwick import Authority, DevIdentity, HolderKey, HopToken, dev_subject_token
 
@@ -198,6 +201,16 @@ dev_agent = "{GATEWAY}"
     def task(self, agent: Authority, audience: str) -> HopToken:
         """Open a task for alice; the token is DT_0, held by `agent`."""
         return agent.open_task(dev_subject_token(self.issuer, "alice@dev.example"), "interop", {}, audience)
+
+
+def holder_file(path: Path, agent: Authority, token: HopToken) -> Path:
+    """Key and token for a client in another language; the file goes with the scratch directory."""
+    pkcs8 = agent.key._private.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"pkcs8": base64.b64encode(pkcs8).decode(), "token": token.compact}))
+    return path
 
 
 def free_ports(count: int) -> int:

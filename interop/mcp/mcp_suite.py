@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -10,10 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from stage import Stage, Verdicts, free_ports, registry
-
-from bailiwick import Authority, HopToken
+from stage import Stage, Verdicts, free_ports, holder_file, registry
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ["MCP_CACHE"])
@@ -36,16 +32,6 @@ resources_scope = "{name}.resources"
 prompts_scope = "{name}.prompts"
 server_requests = ["sampling/createMessage", "elicitation/create", "roots/list"]
 """
-
-
-def holder_file(path: Path, agent: Authority, token: HopToken) -> Path:
-    """Key and token for a client in another language; the file goes with the scratch directory."""
-    pkcs8 = agent.key._private.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({"pkcs8": base64.b64encode(pkcs8).decode(), "token": token.compact}))
-    return path
 
 
 def client(language: str, major: str, *arguments: str) -> dict[str, Any]:
