@@ -6,6 +6,7 @@ use crate::authzen::{
     EvaluationRequest, EvaluationResponse, EvaluationsRequest, EvaluationsResponse,
 };
 use crate::dev::{DevSubjectTokenRequest, DevSvidRequest, DevTokenResponse};
+use crate::enforcement::closure::{ClosureQuery, ClosureReport};
 use crate::keys::RotateKeyResponse;
 use crate::oauth::{
     IntrospectionResponse, JwkSet, ServerMetadata, TokenParameter, TokenRequest, TokenResponse,
@@ -325,8 +326,23 @@ impl Client {
         id: TaskId,
         closing: Closing,
         reason: &Reason,
+        closure: &ClosureQuery,
     ) -> Result<CloseTaskResponse, ClientError> {
-        self.post(&["v1", "tasks", &id.to_string(), closing.segment()], &(), reason).await?.json()
+        let id = id.to_string();
+        self.post(&["v1", "tasks", &id, closing.segment()], closure, reason).await?.json()
+    }
+
+    /// `GET /v1/tasks/{id}/closure`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn closure(
+        &self,
+        id: TaskId,
+        wait: &ClosureQuery,
+    ) -> Result<ClosureReport, ClientError> {
+        self.get(&["v1", "tasks", &id.to_string(), "closure"], wait).await?.json()
     }
 
     /// `POST /v1/tasks/{id}/complete` or `cancel` by an agent of the task, with its own token.
@@ -361,8 +377,9 @@ impl Client {
     pub async fn revoke(
         &self,
         request: &RevocationRequest,
+        closure: &ClosureQuery,
     ) -> Result<RevocationResponse, ClientError> {
-        self.post(&["v1", "revocations"], &(), request).await?.json()
+        self.post(&["v1", "revocations"], closure, request).await?.json()
     }
 
     /// `GET /v1/trace/{id}`: a task, a `jti`, a decision or a ledger index.

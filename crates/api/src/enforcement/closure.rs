@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 /// How long a call that ends something waits for acknowledgements when it does not say.
 pub const CLOSURE_WAIT_MS: u64 = 250;
 /// The longest it may wait.
-pub const CLOSURE_WAIT_MS_MAX: u64 = 10_000;
+pub const CLOSURE_WAIT_MS_MAX: u64 = 5_000;
 
 /// Query of whatever ends a task or revokes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -17,7 +17,7 @@ pub const CLOSURE_WAIT_MS_MAX: u64 = 10_000;
 #[into_params(parameter_in = Query)]
 pub struct ClosureQuery {
     /// How long to wait for the acknowledgement of every enforcement point, in milliseconds; 250 by
-    /// default, at most 10000. What was ended is dead at the Authority at once, whatever is given.
+    /// default, at most 5000. What was ended is dead at the Authority at once, whatever is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }

@@ -91,7 +91,9 @@ pub(crate) async fn report(
     end: &End,
     wait_ms: Option<u64>,
 ) -> Result<ClosureReport, Stop> {
-    let wait = Duration::from_millis(wait_ms.unwrap_or(CLOSURE_WAIT_MS).min(CLOSURE_WAIT_MS_MAX));
+    // Whoever waits has its answer well before the request is given up.
+    let most = CLOSURE_WAIT_MS_MAX.min(authority.config.limits.request_timeout_ms / 2);
+    let wait = Duration::from_millis(wait_ms.unwrap_or(CLOSURE_WAIT_MS).min(most));
     let closed = async {
         let mut changes = authority.feed.points.changes();
         loop {

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::fault::Fault;
 use crate::output::{self, Render, facts, remark};
 use crate::{jws, secret};
+use bailiwick_api::enforcement::closure::ClosureQuery;
 use bailiwick_api::revocations::{RevocationRequest, RevocationResponse, RevocationTarget};
 use bailiwick_core::ids::{AgentId, TaskId, TokenId};
 use clap::Args;
@@ -38,21 +39,25 @@ pub(crate) struct RevokeArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// How long to wait for every enforcement point to acknowledge, in milliseconds; 250 by default
+    #[arg(long, value_name = "MS")]
+    wait_ms: Option<u64>,
 }
 
 pub(crate) async fn run(args: RevokeArgs, context: &Context) -> Result<(), Fault> {
     let target = target(&args)?;
+    let closure = ClosureQuery { wait_ms: args.wait_ms };
     let client = context.operator().await?;
     let mut request = RevocationRequest { target, reason: args.reason.clone(), dry_run: !args.yes };
     if !args.yes {
-        let preview = client.revoke(&request).await?;
+        let preview = client.revoke(&request, &closure).await?;
         if args.dry_run {
             return output::print(context.format, &preview);
         }
         ask(&preview)?;
         request.dry_run = false;
     }
-    let done = client.revoke(&request).await?;
+    let done = client.revoke(&request, &closure).await?;
     output::print(context.format, &done)
 }
 
@@ -116,6 +121,9 @@ impl Render for RevocationResponse {
         let all = self.tasks.len().saturating_add(self.tokens.len());
         if all > LISTED_MAX {
             text.push_str(&format!("  … and {} more\n", all.saturating_sub(LISTED_MAX)));
+        }
+        if let Some(closure) = &self.closure {
+            text.push_str(&closure.text());
         }
         text
     }

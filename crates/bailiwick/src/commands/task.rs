@@ -8,6 +8,7 @@ use crate::holder::HolderKey;
 use crate::output::{self, Render, facts, printable, table};
 use crate::secret;
 use bailiwick_api::client::Closing;
+use bailiwick_api::enforcement::closure::ClosureQuery;
 use bailiwick_api::oauth::{
     DETAIL_TYPE_TASK, GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_ID_TOKEN, TOKEN_TYPE_JWT, TaskDetail,
     TokenRequest, TokenResponse,
@@ -33,6 +34,8 @@ pub(crate) enum TaskCommand {
     Complete(CloseArgs),
     /// Close a task that is given up; its tokens die
     Cancel(CloseArgs),
+    /// Show where the last thing in a task that ended is dead: at which enforcement points
+    Closure(ClosureArgs),
 }
 
 /// Which task.
@@ -103,6 +106,19 @@ pub(crate) struct CloseArgs {
     /// Why, for the record
     #[arg(long, default_value = "")]
     reason: String,
+    /// How long to wait for every enforcement point to acknowledge, in milliseconds; 250 by default
+    #[arg(long, value_name = "MS")]
+    wait_ms: Option<u64>,
+}
+
+/// Which task, and how long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct ClosureArgs {
+    /// The task's id
+    id: TaskId,
+    /// How long to wait for every enforcement point to acknowledge, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    wait_ms: u64,
 }
 
 pub(crate) async fn run(command: TaskCommand, context: &Context) -> Result<(), Fault> {
@@ -124,12 +140,19 @@ pub(crate) async fn run(command: TaskCommand, context: &Context) -> Result<(), F
         }
         TaskCommand::Complete(args) => close(args, Closing::Complete, context).await,
         TaskCommand::Cancel(args) => close(args, Closing::Cancel, context).await,
+        TaskCommand::Closure(ClosureArgs { id, wait_ms }) => {
+            let wait = ClosureQuery { wait_ms: Some(wait_ms) };
+            let report = context.operator().await?.closure(id, &wait).await?;
+            output::print(context.format, &report)
+        }
     }
 }
 
 async fn close(args: CloseArgs, closing: Closing, context: &Context) -> Result<(), Fault> {
     let client = context.operator().await?;
-    let done = client.close_task(args.id, closing, &Reason { reason: args.reason }).await?;
+    let (reason, closure) =
+        (Reason { reason: args.reason }, ClosureQuery { wait_ms: args.wait_ms });
+    let done = client.close_task(args.id, closing, &reason, &closure).await?;
     output::print(context.format, &done)
 }
 
@@ -296,12 +319,16 @@ impl Render for TaskView {
 
 impl Render for CloseTaskResponse {
     fn text(&self) -> String {
-        facts([
+        let mut text = facts([
             ("task", self.task_id.to_string()),
             ("state", self.state.to_string()),
             ("closed", self.closed_at.to_string()),
             ("tokens killed", self.tokens.to_string()),
             ("ledger index", self.ledger_index.to_string()),
-        ])
+        ]);
+        if let Some(closure) = &self.closure {
+            text.push_str(&closure.text());
+        }
+        text
     }
 }

@@ -33,6 +33,7 @@ impl Render for TraceTree {
             ("deadline", self.deadline.to_string()),
             ("closed", self.closed_at.map(|time| time.to_string()).unwrap_or_default()),
         ]);
-        format!("{head}\n{}", tree::draw(self))
+        let closure = self.closure.as_ref().map(Render::text).unwrap_or_default();
+        format!("{head}{closure}\n{}", tree::draw(self))
     }
 }

@@ -255,7 +255,14 @@ fn tasks_are_listed_shown_closed_and_renewed_while_open() {
     served.run(&["task", "show", &task]).exits(0).says("Pay one bill");
     let renew = ["grant", "renew", "--token", "t0", "--key", "k1", "--out", "t0b"];
     served.run(&renew).exits(0);
-    served.run(&["task", "complete", &task]).exits(0).says("completed");
+    served.run(&["task", "closure", &task]).exits(1).complains("nothing of the task has ended");
+    served
+        .run(&["task", "complete", &task, "--wait-ms", "50"])
+        .exits(0)
+        .says("completed")
+        .says("CLOSED");
+    served.run(&["task", "closure", &task]).exits(0).says("CLOSED").says("leaf");
+    served.run(&["trace", &task]).exits(0).says("dead at every enforcement point");
     served.run(&["task", "list", "--state", "open"]).exits(0).says("no tasks");
     served.run(&renew).exits(3);
     served.run(&["task", "complete", &task]).exits(3).complains("task_closed");
