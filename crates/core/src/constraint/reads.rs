@@ -218,7 +218,7 @@ impl ReadSource {
                 let named = |name: &String| self.field.as_ref().is_none_or(|f| f == name);
                 let held = fits
                     && row.iter().filter(|(name, _)| named(name)).any(|(_, field)| match field {
-                        Value::Array(items) => items.iter().any(|item| test(item)),
+                        Value::Array(items) => items.iter().any(&mut *test),
                         one => test(one),
                     });
                 held || row.values().any(|inner| {

@@ -136,6 +136,7 @@ vocabulary! {
 
 vocabulary! {
     /// Whether an invocation only looks, as its enforcement point declares it.
+    #[derive(Default)]
     CallEffect {
         /// It reads.
         Read = "read",
@@ -143,13 +144,8 @@ vocabulary! {
         Write = "write",
         /// Nobody said. It is treated as both: what it returns counts as read, what it does as
         /// written.
+        #[default]
         Unknown = "unknown",
-    }
-}
-
-impl Default for CallEffect {
-    fn default() -> Self {
-        Self::Unknown
     }
 }
 
