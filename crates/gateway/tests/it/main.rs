@@ -1,0 +1,21 @@
+//! The gateway over HTTP: a real gateway and a real Authority on loopback, real keys, real tokens.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+#[path = "../../../authority/tests/it/world.rs"]
+mod authority;
+mod calls;
+mod edge;
+mod offline;
+mod reads;
+mod streams;
+mod wire;

@@ -1,0 +1,105 @@
+//! Bytes that two parsers could read in two ways: refused, or read and framed anew.
+
+use std::time::Duration;
+
+use rstest::rstest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::authority::IBAN;
+use crate::edge::Edge;
+
+/// Sends raw bytes and gives the status lines of everything that comes back.
+async fn raw(edge: &Edge, text: &str) -> Vec<String> {
+    let address = edge.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(2), read).await;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    text.lines().filter(|line| line.starts_with("HTTP/1.")).map(str::to_owned).collect()
+}
+
+#[rstest]
+#[case::two_lengths("POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nabcd")]
+#[case::strange_coding("POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n")]
+#[case::space_before_colon("POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nContent-Length : 4\r\n\r\nabcd")]
+#[case::folded("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nX-A: b\r\n c\r\nAUTH\r\n\r\n")]
+#[case::null_in_a_header("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nX-A: b\0c\r\nAUTH\r\n\r\n")]
+#[case::no_host("GET /bank/files/x HTTP/1.1\r\nAUTH\r\n\r\n")]
+#[case::two_hosts("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\nAUTH\r\n\r\n")]
+#[case::other_host("GET /bank/files/x HTTP/1.1\r\nHost: evil.example\r\nAUTH\r\n\r\n")]
+#[case::absolute_form("GET http://evil.example/bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\n\r\n")]
+#[case::tunnel("CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nAUTH\r\n\r\n")]
+#[case::trace("TRACE /bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\n\r\n")]
+#[case::two_tokens("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nAuthorization: DPoP other\r\n\r\n")]
+#[case::http_09("GET /bank/files/x\r\n\r\n")]
+#[tokio::test]
+async fn what_has_two_readings_is_refused(#[case] request: &str) {
+    let mut edge = Edge::start().await;
+    let (payer, held) = edge.payer().await;
+    let host = edge.url.strip_prefix("http://").unwrap().to_owned();
+    let (method, path) = {
+        let mut words = request.split(' ');
+        (words.next().unwrap(), words.next().unwrap().trim().to_owned())
+    };
+    let proof = payer.proof(method, &format!("{}{path}", edge.url), Some(&held.token));
+    let auth = format!("Authorization: DPoP {}\r\nDPoP: {proof}", held.token);
+    let lines = raw(&edge, &request.replace("HOST", &host).replace("AUTH", &auth)).await;
+    assert!(lines.iter().all(|line| line.contains(" 4") || line.contains(" 5")), "{lines:?}");
+    assert!(lines.len() <= 1, "one request, one answer: {lines:?}");
+    assert!(edge.arrived().is_empty());
+    // The benign twin, over the same kind of connection.
+    let body = format!("{{\"recipient\":\"{IBAN}\",\"amount\":1}}");
+    let proof = payer.proof("POST", &format!("{}/bank/payments", edge.url), Some(&held.token));
+    let good = format!(
+        "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\nAuthorization: DPoP {}\r\nDPoP: {proof}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        held.token,
+        body.len()
+    );
+    assert_eq!(raw(&edge, &good).await, ["HTTP/1.1 200 OK"]);
+    assert_eq!(edge.arrived().len(), 1);
+}
+
+#[tokio::test]
+async fn bodies_and_heads_are_bounded() {
+    let edge = Edge::start_with("[limits]\nbody_bytes_max = 1000\nheader_timeout_ms = 500", "").await;
+    let (payer, held) = edge.payer().await;
+    let large = serde_json::json!({ "recipient": "x".repeat(2000), "amount": 1 });
+    let reply = edge.call(&payer, &held, "POST", "/bank/payments", Some(large)).await;
+    assert_eq!(crate::edge::told(reply).await, (413, "too_large".into()));
+    let head = format!("GET /bank/files/x HTTP/1.1\r\nX-Long: {}\r\n\r\n", "x".repeat(400_000));
+    let lines = raw(&edge, &head).await;
+    assert!(lines.is_empty() || lines[0].contains(" 431") || lines[0].contains(" 4"), "{lines:?}");
+    // Whoever does not finish its head is not waited for.
+    let started = std::time::Instant::now();
+    let lines = raw(&edge, "GET /bank/files/x HTTP/1.1\r\nHost: a").await;
+    assert!(started.elapsed() < Duration::from_secs(2) && lines.len() <= 1, "{lines:?}");
+}
+
+/// RFC 9112 §6.3: a chunked coding stands above a length. What goes on is framed anew, and what
+/// follows on the connection is not taken for a request.
+#[tokio::test]
+async fn a_message_with_two_framings_is_one_message_with_one() {
+    let mut edge = Edge::start().await;
+    let (payer, held) = edge.payer().await;
+    let host = edge.url.strip_prefix("http://").unwrap().to_owned();
+    let body = format!("{{\"recipient\":\"{IBAN}\",\"amount\":1}}");
+    let proof = payer.proof("POST", &format!("{}/bank/payments", edge.url), Some(&held.token));
+    let request = format!(
+        "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\nAuthorization: DPoP {}\r\nDPoP: {proof}\r\n\
+         Content-Type: application/json\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
+         {:x}\r\n{body}\r\n0\r\n\r\nGET /bank/files/x HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        held.token,
+        body.len()
+    );
+    let lines = raw(&edge, &request).await;
+    assert_eq!(lines.first().map(String::as_str), Some("HTTP/1.1 200 OK"), "{lines:?}");
+    let arrived = edge.arrived();
+    assert_eq!(arrived.len(), 1);
+    assert_eq!(arrived[0].headers["content-length"], body.len().to_string().as_str());
+    assert!(!arrived[0].headers.contains_key("transfer-encoding"));
+    assert_eq!(arrived[0].body, body.as_bytes());
+}
