@@ -9,6 +9,7 @@ use bailiwick_core::crypto;
 use bailiwick_core::time::UnixMillis;
 use bailiwick_identity::{NonceIssuer, ReplayGuard};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::TcpListener;
 
@@ -217,11 +218,15 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
 }
 
 fn upstream_client() -> UpstreamClient {
+    let mut plain = HttpConnector::new();
+    // A body that is written after its head must not wait for the upstream's delayed acknowledgement.
+    plain.set_nodelay(true);
+    plain.enforce_http(false);
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_webpki_roots()
         .https_or_http()
         .enable_all_versions()
-        .build();
+        .wrap_connector(plain);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
