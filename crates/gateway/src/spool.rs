@@ -35,7 +35,6 @@ use crate::config::SpoolConfig;
 use crate::stop::Stop;
 
 pub(crate) use self::record::OutOfBounds;
-pub(crate) use self::segment::Previous;
 pub(crate) use self::tail::{Batch, Tail};
 
 /// Part of the room that is left for the outcomes of calls that were already released.
@@ -139,8 +138,6 @@ impl SpoolError {
 pub(crate) struct Recovered {
     /// Proofs that have not expired.
     pub(crate) proofs: Vec<Proof>,
-    /// Records that the Authority may not have.
-    pub(crate) unshipped: u64,
     /// The spool, for who draws on leases: a lease is good for one epoch only.
     pub(crate) spool: Spool,
 }
@@ -258,13 +255,9 @@ impl Spool {
             fate,
             reply,
         };
-        self.0.shared.queue.push(pending).map_err(|pending| {
-            if let Some(fate) = &pending.fate {
-                fate.refused();
-            }
-            AppendError::Busy
-        })?;
-        Ok(answer)
+        let Some(refused) = self.0.shared.queue.push(pending) else { return Ok(answer) };
+        refused.fate.iter().for_each(Fate::refused);
+        Err(AppendError::Busy)
     }
 }
 

@@ -24,18 +24,18 @@ struct State {
 }
 
 impl Queue {
-    /// Adds a record, unless there is no room or nobody takes any more.
-    pub(super) fn push(&self, pending: Pending) -> Result<(), Pending> {
+    /// Adds a record. It comes back when there is no room, or nobody takes any more.
+    pub(super) fn push(&self, pending: Pending) -> Option<Pending> {
         let mut state = self.state.lock();
         if state.closed || state.waiting.len() >= WAITING_MAX {
-            return Err(pending);
+            return Some(pending);
         }
         state.waiting.push(pending);
         if state.idle {
             state.idle = false;
             self.wake.notify_one();
         }
-        Ok(())
+        None
     }
 
     /// Waits for records and takes at most `max`; with `wait`, comes back empty after that long.

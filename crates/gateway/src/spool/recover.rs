@@ -68,8 +68,10 @@ pub(super) fn open(
     let thread = std::thread::Builder::new().name("spool-writer".to_owned());
     let thread = thread.spawn(move || writer.run()).map_err(SpoolError::at(directory))?;
     let spool = Spool(Arc::new(Inner { shared, writer: Some(thread) }));
-    let recovered =
-        Recovered { proofs: held.proofs, unshipped: held.records, spool: spool.clone() };
+    if held.records > 0 {
+        tracing::info!(records = held.records, "the spool holds records of an earlier run");
+    }
+    let recovered = Recovered { proofs: held.proofs, spool: spool.clone() };
     Ok((spool, recovered))
 }
 

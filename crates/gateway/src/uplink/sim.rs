@@ -106,18 +106,17 @@ impl Sim {
 
     fn answer<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut State) -> Result<T, Problem>,
+        work: impl FnOnce(&mut State) -> Result<T, Box<Problem>>,
     ) -> Answer<'_, T> {
         let call = self.0.calls.fetch_add(1, Ordering::SeqCst);
         let net = self.0.net.load(Ordering::SeqCst);
         let is = |of: Net| net == of as u8;
-        let lost = is(Net::Cut) || is(Net::Flaky) && call % 3 == 0;
+        let lost = is(Net::Cut) || is(Net::Flaky) && call.is_multiple_of(3);
         let deaf = is(Net::Deaf) || is(Net::Flaky) && call % 3 == 1;
         let answer = if lost {
             Err(unreachable())
         } else {
-            work(&mut self.0.state.lock())
-                .map_err(|problem| ClientError::Problem(Box::new(problem)))
+            work(&mut self.0.state.lock()).map_err(ClientError::Problem)
         };
         let answer = if deaf { Err(unreachable()) } else { answer };
         Box::pin(async move {
@@ -131,8 +130,8 @@ fn unreachable() -> ClientError {
     ClientError::Credential(CredentialError("the network is cut".to_owned()))
 }
 
-fn refusal(code: impl Into<ProblemCode>) -> Problem {
-    Problem::new(code.into(), "the simulation refuses".to_owned())
+fn refusal(code: impl Into<ProblemCode>) -> Box<Problem> {
+    Box::new(Problem::new(code.into(), "the simulation refuses".to_owned()))
 }
 
 impl State {
@@ -160,7 +159,7 @@ impl State {
         }
     }
 
-    fn take(&mut self, ask: &ReceiptsRequest) -> Result<ReceiptsReply, Problem> {
+    fn take(&mut self, ask: &ReceiptsRequest) -> Result<ReceiptsReply, Box<Problem>> {
         self.begin(ask.epoch, ask.previous);
         let next = self.epochs[&ask.epoch];
         assert!(ask.receipts.is_empty() || ask.first <= next, "a gap: {} after {next}", ask.first);
@@ -181,7 +180,7 @@ impl State {
         Ok(ReceiptsReply { next: self.epochs[&ask.epoch] })
     }
 
-    fn lease(&mut self, ask: &LeaseRequest) -> Result<LeaseReply, Problem> {
+    fn lease(&mut self, ask: &LeaseRequest) -> Result<LeaseReply, Box<Problem>> {
         self.asked += 1;
         let mut leases = Vec::new();
         for need in &ask.needs {
@@ -210,7 +209,7 @@ impl State {
         Ok(LeaseReply { leases })
     }
 
-    fn take_back(&mut self, ask: &LeaseReturnRequest) -> Result<LeaseReturnReply, Problem> {
+    fn take_back(&mut self, ask: &LeaseReturnRequest) -> Result<LeaseReturnReply, Box<Problem>> {
         if self.epochs.get(&ask.epoch).copied().unwrap_or(0) < ask.through {
             return Err(refusal(ProblemCode::VersionConflict));
         }
