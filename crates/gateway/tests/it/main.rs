@@ -17,5 +17,6 @@ mod calls;
 mod edge;
 mod offline;
 mod reads;
+mod spool;
 mod streams;
 mod wire;
