@@ -347,3 +347,6 @@ fn agent_stopped(id: &str, status: AgentStatus) -> Option<Stop> {
     };
     Some(Stop::new(code, format!("{id} {what}")))
 }
+
+#[cfg(test)]
+mod tests;

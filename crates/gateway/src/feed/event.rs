@@ -52,3 +52,6 @@ pub(crate) fn verify_event(
     }
     Ok(event)
 }
+
+#[cfg(test)]
+mod tests;

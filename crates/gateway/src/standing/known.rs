@@ -292,3 +292,6 @@ impl Parts {
         Ok(whole.then(|| std::mem::take(&mut self.0)))
     }
 }
+
+#[cfg(test)]
+mod tests;
