@@ -1,7 +1,7 @@
 //! The command line: nouns, verbs and the options that all of them share.
 
 use crate::commands::{
-    agent, apply, approval, completion, gateway, grant, identity, ledger, policy, revoke, serve, task, token, trace,
+    agent, apply, approval, completion, doctor, gateway, grant, identity, ledger, policy, revoke, serve, task, token, trace,
     workflow,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,6 +59,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run the Authority
     Serve(serve::ServeArgs),
+    /// Look a deployment over, then attack it and show each denial
+    Doctor(Box<doctor::DoctorArgs>),
     /// Run a gateway: the enforcement point in front of tools, agents and vendor APIs
     Gateway(gateway::GatewayArgs),
     /// Register owners, agents and workflows from files

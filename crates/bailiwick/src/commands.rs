@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod approval;
 mod closure;
 pub(crate) mod completion;
+pub(crate) mod doctor;
 pub(crate) mod gateway;
 pub(crate) mod grant;
 pub(crate) mod identity;
@@ -27,6 +28,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Fault> {
     let context = Context::new(cli.global);
     let done = match cli.command {
         Command::Serve(args) => serve::run(args, &context).await,
+        Command::Doctor(args) => doctor::run(*args, &context).await,
         Command::Gateway(args) => gateway::run(args, &context).await,
         Command::Apply(args) => apply::run(args, &context).await,
         Command::Workflow(command) => workflow::run(command, &context).await,

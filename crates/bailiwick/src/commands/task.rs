@@ -157,7 +157,7 @@ async fn close(args: CloseArgs, closing: Closing, context: &Context) -> Result<(
 }
 
 async fn start(args: StartArgs, context: &Context) -> Result<(), Fault> {
-    let parameters = parameters(&args)?;
+    let parameters = parameters(args.params_file.as_deref(), &args.params, &args.json_params)?;
     let key = HolderKey::read(&args.key)?;
     let detail = TaskDetail {
         detail_type: DETAIL_TYPE_TASK.to_owned(),
@@ -233,19 +233,24 @@ impl Render for Issued<'_> {
     }
 }
 
-fn parameters(args: &StartArgs) -> Result<Map<String, Value>, Fault> {
-    let mut parameters = match &args.params_file {
+/// The parameters of a task, each as text or as JSON, over those of a file.
+pub(crate) fn parameters(
+    file: Option<&Path>,
+    texts: &[String],
+    json: &[String],
+) -> Result<Map<String, Value>, Fault> {
+    let mut parameters = match file {
         Some(path) => match Document::read(path)?.value {
             Value::Object(members) => members,
             _ => return Err(Fault::local(format!("{}: not an object", path.display()))),
         },
         None => Map::new(),
     };
-    for pair in &args.params {
+    for pair in texts {
         let (name, text) = split(pair)?;
         insert(&mut parameters, name, Value::String(text.to_owned()))?;
     }
-    for pair in &args.json_params {
+    for pair in json {
         let (name, text) = split(pair)?;
         let value = serde_json::from_str(text)
             .map_err(|error| Fault::local(format!("parameter {name}: not JSON: {error}")))?;
