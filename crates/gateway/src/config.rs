@@ -5,6 +5,8 @@
 
 mod load;
 
+pub(crate) use self::load::is_loopback;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -299,6 +301,9 @@ impl RouteConfig {
     fn resolve(&mut self, base: &std::path::Path) {
         if let Some(http) = &mut self.http {
             http.resolve(base);
+        }
+        if let Some(connector) = &mut self.connector {
+            connector.resolve(base);
         }
         for path in self.carry.trusted_keys.iter_mut().filter(|path| path.is_relative()) {
             *path = base.join(&path);

@@ -21,6 +21,7 @@ use crate::authorize::Allowed;
 use crate::call::{Outgoing, OutgoingBody};
 use crate::carry::ProvenanceTag;
 use crate::clock::Stopwatch;
+use crate::connector::Echo;
 use crate::gateway::Gateway;
 use crate::outcome::Outcoming;
 use crate::reply::{ReplyHook, Touched};
@@ -110,19 +111,25 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
     let hooked = !hooks.is_empty();
     let request = prepare(gateway, route, outgoing, body, tag.as_ref(), hooked).await;
     let answer = match request {
-        Ok(request) => send(gateway, request).await,
+        Ok((request, echo)) => send(gateway, request).await.map(|response| (response, echo)),
         Err(stop) => Err(stop),
     };
-    let response = match answer {
-        Ok(response) => response,
+    let (response, echo) = match answer {
+        Ok(answer) => answer,
         Err(stop) => return Err(failed(outcome, stop)),
     };
+    if let Some(connector) = &route.connector {
+        connector.answered(response.status(), tag.as_ref(), gateway.clock.now());
+    }
     if let Some(outcome) = &mut outcome {
         outcome.answered(response.status());
     }
     let (mut parts, body) = response.into_parts();
     hooks.iter_mut().for_each(|hook| hook.head(&parts));
     strip_reply(&mut parts.headers);
+    if let Some(echo) = &echo {
+        echo.strip(&mut parts.headers);
+    }
     let limits = &gateway.config.limits;
     let idle = Duration::from_millis(limits.idle_timeout_ms);
     let shown = if hooked {
@@ -133,6 +140,11 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
     let (body, filter) = match shown {
         Ok(shown) => shown,
         Err(stop) => return Err(failed(outcome, stop)),
+    };
+    // What the vendor's own credential is stays here, even when the vendor says it.
+    let body = match echo {
+        Some(echo) => echo.guard(body),
+        None => body,
     };
     let short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_REPLY_BYTES);
     let ended = chain.filter(|_| !short).map(|chain| -> Ended {
@@ -158,7 +170,7 @@ async fn prepare(
     body: Option<Incoming>,
     tag: Option<&ProvenanceTag>,
     hooked: bool,
-) -> Result<Request<Body>, Stop> {
+) -> Result<(Request<Body>, Option<Echo>), Stop> {
     let unusable = |error: http::Error| Stop::new(ProblemCode::Internal, error.to_string());
     let Outgoing { method, path_and_query, headers, body: kept } = outgoing;
     let uri = route.upstream.uri(&path_and_query).map_err(unusable)?;
@@ -166,8 +178,8 @@ async fn prepare(
     parts.method = method;
     parts.uri = uri;
     parts.headers = strip_request(headers);
-    if hooked {
-        // Hooks read the reply as it is.
+    if hooked || route.connector.is_some() {
+        // Hooks read the reply as it is, and so does the search for an echoed credential.
         parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if let Ok(host) = HeaderValue::from_str(route.upstream.host()) {
@@ -186,10 +198,13 @@ async fn prepare(
         (OutgoingBody::Untouched, None) => (Some(Bytes::new()), full(Bytes::new())),
     };
     gateway.carry.out(route, &mut parts.headers, tag);
-    if let Some(connector) = &route.connector {
-        connector.apply(&mut parts, bytes.as_ref(), tag).await?;
-    }
-    Ok(Request::from_parts(parts, body))
+    let echo = match &route.connector {
+        Some(connector) => {
+            connector.apply(&mut parts, bytes.as_ref(), tag, gateway.clock.now()).await?
+        }
+        None => None,
+    };
+    Ok((Request::from_parts(parts, body), echo))
 }
 
 async fn send(gateway: &Gateway, request: Request<Body>) -> Result<Response<Incoming>, Stop> {

@@ -15,7 +15,8 @@ use http::request::Parts;
 use serde::Deserialize;
 
 use self::argument::ArgumentConfig;
-use self::operation::{BodyUse, Operation};
+pub(crate) use self::operation::BodyUse;
+use self::operation::Operation;
 use crate::call::{
     Asked, Call, CallEffect, Forward, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm,
 };

@@ -158,7 +158,7 @@ impl Route {
         let adapter = adapter(entry, config).map_err(|found| faults.extend(found)).ok();
         let connector = match &entry.connector {
             None => None,
-            Some(connector) => Connector::compile(connector, entry)
+            Some(connector) => Connector::compile(connector, entry, &config.state_dir)
                 .map_err(|found| faults.extend(found))
                 .ok(),
         };

@@ -4,6 +4,7 @@
 //! is [`Subject`], [`Workload`], [`VerifiedProof`] or [`X509Peer`], and each of these can be had only
 //! from the function that verified it. Nothing here reads a clock: `now` is an argument.
 
+mod assertion;
 mod claims;
 mod config;
 mod dpop;
@@ -24,6 +25,7 @@ pub mod testing;
 mod workload;
 mod x509;
 
+pub use assertion::{AssertionError, AssertionKey, CLIENT_ASSERTION_TYPE};
 pub use config::{ConfigError, ForeignAlgorithm, IssuerConfig, IssuerKind, JwksSource};
 pub use dpop::nonce::NonceIssuer;
 pub use dpop::replay::{ReplayGuard, Replayed};
