@@ -59,7 +59,7 @@ async fn try_use_up(
         Found::Stands(known) => known,
         Found::Refused(known) => return Err(approval::refused(&known)),
         Found::Waits(_) => return Ok(UseApprovalReply { used: None }),
-        Found::Nothing => return Ok(used_before(authority, question, &used, now).await?),
+        Found::Nothing => return used_before(authority, question, &used, now).await,
     };
     let event = Event {
         kind: ReceiptKind::Approval,
