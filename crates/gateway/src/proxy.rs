@@ -1,6 +1,7 @@
 //! One request, from the first byte to the last: read [`handle`] downward.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick_api::ProblemCode;
 use bailiwick_core::VerifiedChain;
@@ -23,6 +24,10 @@ use crate::route::{Adapter, Route};
 use crate::stop::Stop;
 use crate::stream::{Body, full};
 
+/// How much of a refused request's body is read, and for how long.
+const DRAIN_BYTES_MAX: usize = 256 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// What stopped a request, and how its protocol wants to hear it.
 struct Refusing {
     stop: Stop,
@@ -37,9 +42,16 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let mut attempt = Attempt::begin(&gateway);
-    match serve(&gateway, peer.as_deref(), request, &mut attempt).await {
+    let (parts, body) = request.into_parts();
+    let awaited = parts.headers.contains_key(header::EXPECT);
+    let mut body = Some(body);
+    match serve(&gateway, peer.as_deref(), parts, &mut body, &mut attempt).await {
         Ok(response) => response,
         Err(refusing) => {
+            // A body that waits for a `100 Continue` is not on its way.
+            if let Some(rest) = body.filter(|_| !awaited) {
+                drain(rest).await;
+            }
             let Refusing { mut stop, form, route } = *refusing;
             let form = stop.form.take().unwrap_or(form);
             let refused = attempt.refuse(&gateway, stop).await;
@@ -48,15 +60,21 @@ pub(crate) async fn handle(
     }
 }
 
+/// Reads what is left of a refused request. A connection that is closed under a body on its way takes
+/// the refusal with it, or the client's next request: the one with the nonce it was just told.
+async fn drain(body: Incoming) {
+    let _ = tokio::time::timeout(DRAIN_TIME, Limited::new(body, DRAIN_BYTES_MAX).collect()).await;
+}
+
 async fn serve(
     gateway: &Arc<Gateway>,
     peer: Option<&X509Peer>,
-    request: Request<Incoming>,
+    parts: Parts,
+    body: &mut Option<Incoming>,
     attempt: &mut Attempt,
 ) -> Result<Response<Body>, Box<Refusing>> {
     let early = |stop| Box::new(Refusing { stop, form: RefusalForm::Problem, route: None });
     let place = Arc::clone(&gateway.in_flight).try_acquire_owned().map_err(|_| early(busy()))?;
-    let (parts, body) = request.into_parts();
     require_sound(gateway, &parts).map_err(early)?;
     if let Some(answer) = refusal::well_known(gateway, &parts) {
         return Ok(answer);
@@ -78,11 +96,13 @@ async fn serve(
     };
     let chain = identified.as_ref().ok();
     if chain.is_none() && !is_open(route, &parts, path) {
-        return Err(refusing(identified.err().unwrap_or_else(|| Outcome::ProvenanceMissing.into())));
+        return Err(refusing(
+            identified.err().unwrap_or_else(|| Outcome::ProvenanceMissing.into()),
+        ));
     }
 
     // What is asked.
-    let (read, untouched) = read_body(gateway, route, &parts, path, body).await.map_err(refusing)?;
+    let read = read_body(gateway, route, &parts, path, body).await.map_err(refusing)?;
     let provenance = gateway.carry.classify(&parts.headers, read.as_ref(), chain);
     gateway.metrics.provenance(&route.name, provenance.as_str());
     let inbound = Inbound { parts: &parts, path, body: read };
@@ -121,7 +141,7 @@ async fn serve(
             Cleared::Call(recorded)
         }
     };
-    let sending = Sending { gateway, route, body: untouched, hooks, place };
+    let sending = Sending { gateway, route, body: body.take(), hooks, place };
     forward(cleared, sending).await.map_err(told)
 }
 
@@ -171,26 +191,25 @@ fn is_open(route: &Route, parts: &Parts, path: &str) -> bool {
     }
 }
 
+/// The body, if the adapter looks at it; otherwise it stays where it is.
 async fn read_body(
     gateway: &Gateway,
     route: &Route,
     parts: &Parts,
     path: &str,
-    body: Incoming,
-) -> Result<(Option<Bytes>, Option<Incoming>), Stop> {
+    body: &mut Option<Incoming>,
+) -> Result<Option<Bytes>, Stop> {
     let reads = match &route.adapter {
         Adapter::Http(http) => http.reads_body(parts, path),
         Adapter::Mcp(mcp) => mcp.reads_body(parts),
         Adapter::A2a(a2a) => a2a.reads_body(parts),
     };
-    if !reads {
-        return Ok((None, Some(body)));
-    }
+    let Some(body) = body.take_if(|_| reads) else { return Ok(None) };
     let limits = &gateway.config.limits;
-    let idle = std::time::Duration::from_millis(limits.idle_timeout_ms);
+    let idle = Duration::from_millis(limits.idle_timeout_ms);
     let collected = tokio::time::timeout(idle, Limited::new(body, limits.body_bytes_max).collect());
     match collected.await {
-        Ok(Ok(collected)) => Ok((Some(collected.to_bytes()), None)),
+        Ok(Ok(collected)) => Ok(Some(collected.to_bytes())),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             let detail = format!("the body is longer than {} bytes", limits.body_bytes_max);
             Err(Stop::new(ProblemCode::TooLarge, detail))
@@ -211,4 +230,3 @@ async fn map(
         Adapter::A2a(a2a) => a2a.map(inbound, chain).await,
     }
 }
-

@@ -22,18 +22,28 @@ async fn raw(edge: &Edge, text: &str) -> Vec<String> {
 }
 
 #[rstest]
-#[case::two_lengths("POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nabcd")]
-#[case::strange_coding("POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n")]
-#[case::space_before_colon("POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nContent-Length : 4\r\n\r\nabcd")]
+#[case::two_lengths(
+    "POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nabcd"
+)]
+#[case::strange_coding(
+    "POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"
+)]
+#[case::space_before_colon(
+    "POST /bank/payments HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nContent-Length : 4\r\n\r\nabcd"
+)]
 #[case::folded("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nX-A: b\r\n c\r\nAUTH\r\n\r\n")]
 #[case::null_in_a_header("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nX-A: b\0c\r\nAUTH\r\n\r\n")]
 #[case::no_host("GET /bank/files/x HTTP/1.1\r\nAUTH\r\n\r\n")]
 #[case::two_hosts("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\nAUTH\r\n\r\n")]
 #[case::other_host("GET /bank/files/x HTTP/1.1\r\nHost: evil.example\r\nAUTH\r\n\r\n")]
-#[case::absolute_form("GET http://evil.example/bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\n\r\n")]
+#[case::absolute_form(
+    "GET http://evil.example/bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\n\r\n"
+)]
 #[case::tunnel("CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nAUTH\r\n\r\n")]
 #[case::trace("TRACE /bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\n\r\n")]
-#[case::two_tokens("GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nAuthorization: DPoP other\r\n\r\n")]
+#[case::two_tokens(
+    "GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nAuthorization: DPoP other\r\n\r\n"
+)]
 #[case::http_09("GET /bank/files/x\r\n\r\n")]
 #[tokio::test]
 async fn what_has_two_readings_is_refused(#[case] request: &str) {
@@ -65,7 +75,8 @@ async fn what_has_two_readings_is_refused(#[case] request: &str) {
 
 #[tokio::test]
 async fn bodies_and_heads_are_bounded() {
-    let edge = Edge::start_with("[limits]\nbody_bytes_max = 1000\nheader_timeout_ms = 500", "").await;
+    let edge =
+        Edge::start_with("[limits]\nbody_bytes_max = 1000\nheader_timeout_ms = 500", "").await;
     let (payer, held) = edge.payer().await;
     let large = serde_json::json!({ "recipient": "x".repeat(2000), "amount": 1 });
     let reply = edge.call(&payer, &held, "POST", "/bank/payments", Some(large)).await;
@@ -102,4 +113,71 @@ async fn a_message_with_two_framings_is_one_message_with_one() {
     assert_eq!(arrived[0].headers["content-length"], body.len().to_string().as_str());
     assert!(!arrived[0].headers.contains_key("transfer-encoding"));
     assert_eq!(arrived[0].body, body.as_bytes());
+}
+
+/// Reads one answer; the status line and whether the connection is still good.
+async fn answer(stream: &mut TcpStream) -> String {
+    let (mut text, mut bytes) = (String::new(), [0; 8192]);
+    let read = async {
+        loop {
+            let count = stream.read(&mut bytes).await.unwrap();
+            text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            let length =
+                text.to_lowercase().split_once("content-length: ").and_then(|(_, rest)| {
+                    rest.split("\r\n").next().and_then(|digits| digits.parse::<usize>().ok())
+                });
+            let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+            if count == 0 || length.is_some_and(|length| body.is_some_and(|body| body >= length)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), read).await.unwrap();
+    text.lines().next().unwrap_or("the connection was closed").to_owned()
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_cost_the_connection_when_the_body_comes_late() {
+    let edge = Edge::start().await;
+    let (payer, held) = edge.payer().await;
+    let host = edge.url.strip_prefix("http://").unwrap().to_owned();
+    let body = format!("{{\"recipient\":\"{IBAN}\",\"amount\":1}}");
+    let mut stream = TcpStream::connect(&host).await.unwrap();
+    let head = |auth: &str| {
+        format!(
+            "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\n{auth}Content-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+    };
+    // As clients do it: the head, and a little later the body, whatever comes back.
+    stream.write_all(head("").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stream.write_all(body.as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.contains(" 401"));
+    // And then what was asked for, on the same connection.
+    let proof = payer.proof("POST", &format!("{}/bank/payments", edge.url), Some(&held.token));
+    let auth = format!("Authorization: DPoP {}\r\nDPoP: {proof}\r\n", held.token);
+    stream.write_all(head(&auth).as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let second = answer(&mut stream).await;
+    assert!(second.contains(" 200"), "{second}");
+}
+
+#[tokio::test]
+async fn a_refusal_waits_for_no_body_that_never_comes() {
+    let edge = Edge::start().await;
+    let host = edge.url.strip_prefix("http://").unwrap().to_owned();
+    for (expect, most) in
+        [("", Duration::from_secs(4)), ("Expect: 100-continue\r\n", Duration::from_millis(900))]
+    {
+        let mut stream = TcpStream::connect(&host).await.unwrap();
+        let head = format!(
+            "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\n{expect}Content-Length: 9\r\n\r\n"
+        );
+        let start = std::time::Instant::now();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.contains(" 401"));
+        assert!(start.elapsed() < most, "{expect:?} took {:?}", start.elapsed());
+    }
 }
