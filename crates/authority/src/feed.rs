@@ -280,3 +280,6 @@ impl DeathWatch for Mourner {
         self.feed.publish(ended.chain(revoked).collect());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,7 @@ fn described() -> (Router<Arc<Authority>>, OpenApi) {
         .routes(routes!(tasks::closure))
         .routes(routes!(feed::feed))
         .routes(routes!(feed::acknowledge))
+        .routes(routes!(feed::points))
         .routes(routes!(feed::policies))
         .routes(routes!(feed::task))
         .routes(routes!(tasks::complete))

@@ -3,8 +3,8 @@
 use super::send::{finish, send, set_query, transport};
 use super::{Client, ClientError};
 use crate::enforcement::feed::{
-    EnforcementTask, FEED_EVENT_BYTES_MAX, FeedAck, FeedAckReply, FeedQuery, PolicySources,
-    PolicySourcesQuery,
+    EnforcementPoints, EnforcementTask, FEED_EVENT_BYTES_MAX, FeedAck, FeedAckReply, FeedQuery,
+    PolicySources, PolicySourcesQuery,
 };
 use bailiwick_core::ids::TaskId;
 use std::time::Duration;
@@ -60,6 +60,15 @@ impl Client {
     /// See [`ClientError`].
     pub async fn enforcement_ack(&self, ack: &FeedAck) -> Result<FeedAckReply, ClientError> {
         self.post(&["v1", "enforcement", "acks"], &(), ack).await?.json()
+    }
+
+    /// `GET /v1/enforcement/points`, as an operator.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn enforcement_points(&self) -> Result<EnforcementPoints, ClientError> {
+        self.get(&["v1", "enforcement", "points"], &()).await?.json()
     }
 
     /// `GET /v1/enforcement/policies`: the set with this hash, or the one in force.

@@ -160,6 +160,38 @@ pub struct FeedAckReply {
     pub seq: u64,
 }
 
+/// `GET /v1/enforcement/points`: who reads the feed, and how far each one is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnforcementPoints {
+    /// Where the feed stands.
+    pub seq: u64,
+    /// Every process of an enforcement point that may still allow something.
+    pub points: Vec<EnforcementPoint>,
+}
+
+/// One process of an enforcement point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnforcementPoint {
+    /// Whose it is.
+    #[schema(value_type = String)]
+    pub agent: AgentId,
+    /// Which of its processes.
+    pub instance: String,
+    /// Its tenant.
+    #[schema(value_type = String)]
+    pub tenant: TenantId,
+    /// Its environment.
+    pub env: String,
+    /// Whether it reads the feed now.
+    pub connected: bool,
+    /// The last event that it has acknowledged; 0 before the first.
+    pub acknowledged: u64,
+    /// When it connected or acknowledged last.
+    pub heard_at: Timestamp,
+    /// How long it goes on without hearing from the Authority, in milliseconds.
+    pub stale_after_ms: u64,
+}
+
 /// Query of `GET /v1/enforcement/policies`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

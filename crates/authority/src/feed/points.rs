@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bailiwick_api::ProblemCode;
 use bailiwick_api::enforcement::closure::{ClosurePoint, ClosureReport, ClosureState, PointState};
-use bailiwick_api::enforcement::feed::STALE_AFTER_MS_MAX;
+use bailiwick_api::enforcement::feed::{EnforcementPoint, STALE_AFTER_MS_MAX};
 use bailiwick_core::ids::{AgentId, TenantId};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
@@ -218,6 +218,22 @@ impl Points {
         }
         self.changed.send_replace(());
         Ok(())
+    }
+
+    /// Every point that is known, for operators.
+    pub(crate) fn list(&self) -> Vec<EnforcementPoint> {
+        let all = self.all.lock();
+        let view = |(name, point): (&Name, &Point)| EnforcementPoint {
+            agent: name.agent.clone(),
+            instance: name.instance.clone(),
+            tenant: point.tenant.clone(),
+            env: point.env.clone(),
+            connected: point.connections > 0,
+            acknowledged: point.acknowledged,
+            heard_at: point.heard.into(),
+            stale_after_ms: point.stale_after_ms,
+        };
+        all.iter().map(view).collect()
     }
 
     /// Told of every acknowledgement, connection and loss.

@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bailiwick_api::Problem;
 use bailiwick_api::enforcement::feed::{
-    EnforcementTask, FeedAck, FeedAckReply, FeedQuery, PolicySources, PolicySourcesQuery,
+    EnforcementPoints, EnforcementTask, FeedAck, FeedAckReply, FeedQuery, PolicySources,
+    PolicySourcesQuery,
 };
 use bailiwick_core::outcome::Outcome;
 
@@ -98,6 +99,23 @@ pub(super) async fn acknowledge(
     let said = (ack.seq, ack.leaving);
     authority.feed.points.acknowledge(&point.id, &ack.instance, said, now)?;
     Ok(Json(FeedAckReply { seq }))
+}
+
+/// Who reads the feed, and how far each one is.
+#[utoipa::path(
+    get, path = "/v1/enforcement/points", tag = "enforcement",
+    responses(
+        (status = 200, body = EnforcementPoints),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+    )
+)]
+pub(super) async fn points(
+    State(authority): State<Arc<Authority>>,
+    credentials: Credentials,
+) -> Result<Json<EnforcementPoints>, ProblemReply> {
+    credentials.caller(&authority).await?.require_auditor()?;
+    let points = authority.feed.points.list();
+    Ok(Json(EnforcementPoints { seq: authority.feed.seq(), points }))
 }
 
 /// A policy set with its text: the one in force, or one by its hash.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bailiwick_api::client::{FeedFrame, FeedStream};
 use bailiwick_api::enforcement::closure::{ClosureReport, ClosureState, PointState};
 use bailiwick_api::enforcement::feed::{
-    FEED_TYPE, FeedAck, FeedEntry, FeedEvent, FeedKind, FeedQuery, STALE_AFTER_MS_MAX,
+    EnforcementPoints, FEED_TYPE, FeedAck, FeedEntry, FeedEvent, FeedKind, FeedQuery,
+    STALE_AFTER_MS_MAX,
 };
 use bailiwick_api::{Client, TaskState};
 use bailiwick_core::VerifyingKey;
@@ -332,6 +333,13 @@ async fn a_closure_waits_for_every_enforcement_point() {
     second.event().await;
     first.ack().await;
     second.ack().await;
+
+    let known: EnforcementPoints =
+        world.get_as_operator("/v1/enforcement/points").await.json().await.unwrap();
+    assert_eq!(known.points.len(), 2);
+    assert!(known.points.iter().all(|one| one.connected && one.acknowledged == known.seq));
+    let stranger = first.client.enforcement_points().await.unwrap_err();
+    assert_eq!(stranger.code(), Some("role_required"), "operators only");
 
     // One acknowledges, one does not.
     let task = world.open(&lead).await;
