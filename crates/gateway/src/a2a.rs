@@ -227,6 +227,7 @@ impl A2aAdapter {
             effect: CallEffect::Unknown,
             trust: None,
             tool: Some(ToolFacts { name: name.clone(), descriptor: None }),
+            needs: crate::call::Needs::default(),
         };
         let body = OutgoingBody::Json { value: sent.body, carry_at: Some(sent.carry_at) };
         let hook: Box<dyn ReplyHook> = self.remote.learn(chain);

@@ -226,6 +226,10 @@ impl Question<'_> {
             }
             members.insert("tool".to_owned(), named);
         }
+        if !self.call.needs.is_empty() {
+            let needs = self.call.needs.iter().map(|need| Value::from(need.to_string()));
+            members.insert("needs".to_owned(), needs.collect());
+        }
         let draws: Vec<Value> = reserved.draws().iter().map(Draw::to_json).collect();
         if !draws.is_empty() {
             members.insert("debits".to_owned(), Value::Array(draws));

@@ -42,7 +42,12 @@ pub(crate) struct Call {
     pub(crate) trust: Option<Trusted>,
     /// The tool, where the protocol has tools.
     pub(crate) tool: Option<ToolFacts>,
+    /// What it takes of the vendor's credential; nothing where nobody declared it.
+    pub(crate) needs: Needs,
 }
+
+/// What a call takes of a vendor's credential.
+pub(crate) type Needs = std::sync::Arc<[bailiwick_core::permission::Need]>;
 
 /// What a request is.
 pub(crate) enum Asked {

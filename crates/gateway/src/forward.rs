@@ -12,7 +12,7 @@ use bailiwick_ledger::Recorded;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -120,6 +120,11 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
     };
     if let Some(connector) = &route.connector {
         connector.answered(response.status(), tag.as_ref(), gateway.clock.now());
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // The agent would take it for a word on its own token.
+            let detail = "the upstream does not take the gateway's own credential";
+            return Err(failed(outcome, Stop::new(ProblemCode::BadGateway, detail)));
+        }
     }
     if let Some(outcome) = &mut outcome {
         outcome.answered(response.status());

@@ -10,6 +10,7 @@ mod operation;
 
 use std::path::{Path, PathBuf};
 
+use bailiwick_core::permission::Need;
 use bailiwick_policy::{Binding, Sensitivity};
 use http::request::Parts;
 use serde::Deserialize;
@@ -85,6 +86,10 @@ pub struct OperationConfig {
     /// The id of what it touches, with arguments in braces: `contact/{id}`. By default its path.
     #[serde(default)]
     pub resource: Option<String>,
+    /// What it takes of the vendor's credential: `s3:GetObject`, or with what it is done to,
+    /// `SELECT public.contact`. The gap report compares it with what the credential can do.
+    #[serde(default)]
+    pub needs: Vec<Need>,
     /// How the body is read; by default not at all for GET, HEAD and DELETE, and else as JSON.
     #[serde(default)]
     pub body: Option<BodyUse>,
@@ -149,6 +154,11 @@ impl HttpAdapter {
         Ok(Self { operations, binding: route.binding, undeclared: config.undeclared })
     }
 
+    /// What each operation takes of the vendor's credential.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = (String, &[Need])> {
+        self.operations.iter().map(|operation| (operation.to_string(), &*operation.needs))
+    }
+
     /// Whether the body has to be read before the request can be mapped.
     pub(crate) fn reads_body(&self, parts: &Parts, path: &str) -> bool {
         let Ok(segments) = canonical::segments(path) else { return false };
@@ -181,6 +191,7 @@ impl HttpAdapter {
             effect: operation.effect,
             trust: operation.trust.clone(),
             tool: None,
+            needs: operation.needs.clone(),
         };
         let path_and_query = match read.query.as_str() {
             "" => read.path,

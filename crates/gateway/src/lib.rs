@@ -14,6 +14,7 @@ mod carry;
 mod clock;
 mod config;
 mod connector;
+mod downstreams;
 mod ext_authz;
 mod feed;
 #[cfg(test)]

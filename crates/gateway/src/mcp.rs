@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bailiwick_api::ProblemCode;
 use bailiwick_core::VerifiedChain;
 use bailiwick_core::outcome::Outcome;
+use bailiwick_core::permission::{NEEDS_MAX, Need};
 use bailiwick_core::scope::Scope;
 use bailiwick_policy::{Binding, ResourceFacts, Sensitivity};
 use http::Method;
@@ -27,7 +28,7 @@ use self::message::{Kind, Message, is_stateless};
 use self::pins::{PinRule, Pins};
 use self::sessions::Sessions;
 use crate::call::{
-    Asked, Call, CallEffect, Forward, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm,
+    Asked, Call, CallEffect, Forward, Inbound, Mapped, Needs, Outgoing, OutgoingBody, RefusalForm,
     ToolFacts,
 };
 use crate::config::RouteConfig;
@@ -77,6 +78,10 @@ pub struct ToolConfig {
     /// Labels of what it touches; by default the route's.
     #[serde(default)]
     pub labels: Option<Vec<String>>,
+    /// What it takes of the vendor's credential: `SELECT public.contact`. The gap report compares it
+    /// with what the credential can do.
+    #[serde(default)]
+    pub needs: Vec<Need>,
     /// What constraints call its arguments, where that is not their own name.
     #[serde(default)]
     pub arguments: BTreeMap<String, String>,
@@ -93,6 +98,7 @@ struct Tool {
     resource: ResourceFacts,
     arguments: BTreeMap<String, String>,
     trust: Option<Trusted>,
+    needs: Needs,
 }
 
 /// Which tools there are, and what they take.
@@ -166,7 +172,11 @@ impl McpAdapter {
                 resource,
                 arguments: entry.arguments.clone(),
                 trust: Trusted::compile(entry.trust.as_ref(), ResultPlace::ToolResult),
+                needs: entry.needs.clone().into(),
             };
+            if entry.needs.len() > NEEDS_MAX {
+                faults.push(format!("tool `{}`: more than {NEEDS_MAX} `needs`", entry.name));
+            }
             if let Some(fault) = Trusted::fault(entry.trust.as_ref(), tool.effect) {
                 faults.push(format!("tool `{}`: {fault}", entry.name));
             }
@@ -194,6 +204,20 @@ impl McpAdapter {
             server_requests: config.server_requests.clone().into(),
             sessions: Arc::default(),
         })
+    }
+
+    /// What each tool takes of the vendor's credential. What a template serves, a resource or a prompt
+    /// says nothing.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = (String, &[Need])> {
+        let tools = &self.tools;
+        let named = tools.named.iter().map(|(name, tool)| (format!("tool `{name}`"), &*tool.needs));
+        let others = [
+            ("other tools", tools.template.is_some()),
+            ("resources", tools.resources.is_some()),
+            ("prompts", tools.prompts.is_some()),
+        ];
+        let others = others.into_iter().filter(|(_, served)| *served);
+        named.chain(others.map(|(name, _)| (name.to_owned(), [].as_slice())))
     }
 
     /// Nothing of an MCP server is public; its metadata (RFC 9728) is the gateway's.
@@ -283,7 +307,9 @@ impl McpAdapter {
         };
         let named = tool.as_ref().and_then(|tool| self.tools.named.get(&tool.name));
         let trust = named.and_then(|tool| tool.trust.clone());
-        let call = Call { scope, resource, binding: self.binding, arguments, effect, trust, tool };
+        let needs = named.map(|tool| tool.needs.clone()).unwrap_or_default();
+        let binding = self.binding;
+        let call = Call { scope, resource, binding, arguments, effect, trust, tool, needs };
         let refusal = message.refusal();
         let carry_at = Some("/params/_meta".to_owned());
         let body = OutgoingBody::Json { value: stripped(message.value), carry_at };

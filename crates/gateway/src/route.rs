@@ -9,6 +9,7 @@ use crate::a2a::A2aAdapter;
 use crate::carry::CarryConfig;
 use crate::config::{Config, RouteConfig};
 use crate::connector::Connector;
+use crate::downstreams;
 use crate::http_api::HttpAdapter;
 use crate::mcp::McpAdapter;
 
@@ -162,6 +163,9 @@ impl Route {
                 .map_err(|found| faults.extend(found))
                 .ok(),
         };
+        if let (Some(adapter), Some(connector)) = (&adapter, &connector) {
+            faults.extend(downstreams::unmet(adapter, connector));
+        }
         let (Some(upstream), Some(adapter), true) = (upstream, adapter, faults.is_empty()) else {
             return Err(faults);
         };

@@ -27,7 +27,7 @@ use crate::reads::Reads;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
-use crate::{ext_authz, feed, management, ship};
+use crate::{downstreams, ext_authz, feed, management, ship};
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
@@ -178,6 +178,7 @@ impl Server {
         let feed = tokio::spawn(feed::follow(Arc::clone(&link), Arc::clone(&gateway.standing)));
         let ship = tokio::spawn(ship::run(Arc::clone(&link), gateway.spool.clone()));
         let manage = tokio::spawn(management::serve(Arc::clone(&gateway), management));
+        let declare = tokio::spawn(downstreams::run(Arc::clone(&link), Arc::clone(&gateway)));
         let envoy = ext_authz.map(|listener| {
             let mut stopped = stopped.clone();
             let asked = async move {
@@ -200,7 +201,7 @@ impl Server {
             gateway.budgets.drain().await;
         })
         .await;
-        for task in [feed, ship, manage] {
+        for task in [feed, ship, manage, declare] {
             task.abort();
         }
         feed::leave(&link, &gateway.standing).await;

@@ -2,10 +2,12 @@
 
 use super::send::{finish, send, set_query, transport};
 use super::{Client, ClientError};
+use crate::enforcement::downstreams::{DownstreamsReply, DownstreamsReport};
 use crate::enforcement::feed::{
     EnforcementPoints, EnforcementTask, FEED_EVENT_BYTES_MAX, FeedAck, FeedAckReply, FeedQuery,
     PolicySources, PolicySourcesQuery,
 };
+use crate::gap::{GapQuery, GapReport};
 use bailiwick_core::ids::TaskId;
 use std::time::Duration;
 use url::Url;
@@ -60,6 +62,27 @@ impl Client {
     /// See [`ClientError`].
     pub async fn enforcement_ack(&self, ack: &FeedAck) -> Result<FeedAckReply, ClientError> {
         self.post(&["v1", "enforcement", "acks"], &(), ack).await?.json()
+    }
+
+    /// `POST /v1/enforcement/downstreams`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn declare_downstreams(
+        &self,
+        report: &DownstreamsReport,
+    ) -> Result<DownstreamsReply, ClientError> {
+        self.post(&["v1", "enforcement", "downstreams"], &(), report).await?.json()
+    }
+
+    /// `GET /v1/gap`, as an operator.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn gap(&self, query: &GapQuery) -> Result<GapReport, ClientError> {
+        self.get(&["v1", "gap"], query).await?.json()
     }
 
     /// `GET /v1/enforcement/points`, as an operator.

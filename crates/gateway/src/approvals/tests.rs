@@ -84,6 +84,7 @@ fn call(arguments: Value) -> Call {
         effect: CallEffect::Write,
         trust: None,
         tool: Some(ToolFacts { name: "pay".to_owned(), descriptor: Some("sha-256:x".to_owned()) }),
+        needs: crate::call::Needs::default(),
     }
 }
 

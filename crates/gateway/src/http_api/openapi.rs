@@ -1,7 +1,7 @@
 //! Operations from an OpenAPI 3.0 or 3.1 document.
 //!
 //! What an operation needs is said in the document (`x-bailiwick-scope`, `x-bailiwick-effect`,
-//! `x-bailiwick-sensitivity`, `x-bailiwick-labels`, `x-bailiwick-resource`, `x-bailiwick-trust`) or, for the scope, by the
+//! `x-bailiwick-sensitivity`, `x-bailiwick-labels`, `x-bailiwick-resource`, `x-bailiwick-trust`, `x-bailiwick-needs`) or, for the scope, by the
 //! route's `scope_template`. An operation without a scope is not served.
 
 use std::path::Path;
@@ -89,6 +89,7 @@ fn one(
         path: path.to_owned(),
         scope,
         effect: word(operation, "x-bailiwick-effect")?,
+        needs: word(operation, "x-bailiwick-needs")?.unwrap_or_default(),
         trust: word(operation, "x-bailiwick-trust")?,
         sensitivity: word(operation, "x-bailiwick-sensitivity")?,
         labels: word(operation, "x-bailiwick-labels")?,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bailiwick_api::ProblemCode;
 use bailiwick_core::outcome::Outcome;
+use bailiwick_core::permission::NEEDS_MAX;
 use bailiwick_core::scope::Scope;
 use bailiwick_policy::{ResourceFacts, Sensitivity};
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::argument::{ArgumentConfig, Kind, Place};
 use super::{OperationConfig, Undeclared, canonical};
-use crate::call::CallEffect;
+use crate::call::{CallEffect, Needs};
 use crate::config::RouteConfig;
 use crate::json;
 use crate::reads::{ResultPlace, Trusted};
@@ -47,6 +48,7 @@ pub(super) struct Operation {
     pub(super) scope: Scope,
     pub(super) effect: CallEffect,
     pub(super) trust: Option<Trusted>,
+    pub(super) needs: Needs,
     template: Vec<Segment>,
     arguments: Vec<ArgumentConfig>,
     body: BodyUse,
@@ -103,6 +105,9 @@ impl Operation {
         if let Some(fault) = Trusted::fault(entry.trust.as_ref(), effect) {
             faults.push(format!("{named}: {fault}"));
         }
+        if entry.needs.len() > NEEDS_MAX {
+            faults.push(format!("{named}: more than {NEEDS_MAX} `needs`"));
+        }
         let (Some(method), Ok(scope), true) = (method, scope, faults.is_empty()) else {
             return Err(faults);
         };
@@ -111,6 +116,7 @@ impl Operation {
             scope,
             effect,
             trust: Trusted::compile(entry.trust.as_ref(), ResultPlace::Body),
+            needs: entry.needs.clone().into(),
             template,
             arguments,
             body,

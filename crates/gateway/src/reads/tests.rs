@@ -73,6 +73,7 @@ fn call(effect: CallEffect, rule: Option<&str>, place: ResultPlace) -> Call {
         effect,
         trust: Trusted::compile(rule.as_ref(), place),
         tool: None,
+        needs: crate::call::Needs::default(),
     }
 }
 
