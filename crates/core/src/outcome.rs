@@ -162,7 +162,7 @@ mod tests {
             assert_eq!(outcome.code().parse::<Outcome>(), Ok(*outcome));
             assert!(outcome.title().ends_with('.') && outcome.remedy().ends_with('.'));
         }
-        assert_eq!(Outcome::ALL.len(), 39);
+        assert_eq!(Outcome::ALL.len(), 40);
         assert!("no_such".parse::<Outcome>().is_err());
     }
 }

@@ -11,6 +11,7 @@
 
 mod apply;
 mod approval;
+mod gateway;
 mod grant;
 mod ledger;
 mod policy;

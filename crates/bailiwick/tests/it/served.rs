@@ -173,7 +173,7 @@ const START: [&str; 16] = [
 ];
 
 /// A port with the next one free too, for the management listener.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     loop {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = first.local_addr().unwrap().port();
