@@ -352,6 +352,15 @@ async fn a_lease_is_of_a_budget_that_the_token_has() {
     widened.needs[0].node = Some(hop.jti().parse().unwrap());
     widened.needs[0].unsettled_limit_micros = Some(Micros(i64::MAX));
     assert_eq!(code(gateway.lease(&widened).await), "malformed");
+    // A hop that only gateways have settled has one budget, whichever of them asks.
+    let other = client(&world, OTHER).await;
+    let mut unsettled = need(epoch, &hop, 3, 3);
+    unsettled.needs[0].node = Some("0192b7a0-0000-7000-8000-000000000002".parse().unwrap());
+    unsettled.needs[0].unsettled_limit_micros = Some(Micros(5_000_000));
+    assert_eq!(gateway.lease(&unsettled).await.unwrap().leases.len(), 1);
+    assert_eq!(code(other.lease(&unsettled).await), "budget_exhausted");
+    unsettled.needs[0].need_micros = Micros(2_000_000);
+    assert_eq!(other.lease(&unsettled).await.unwrap().leases.len(), 1);
     // One node alone, as an earlier answer named it.
     let mut alone = need(epoch, &hop, 1, 1);
     alone.needs[0].node = Some(root.jti().parse().unwrap());

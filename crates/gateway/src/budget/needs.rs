@@ -64,3 +64,100 @@ fn of(claims: &HopClaims, call: &CallArguments) -> impl Iterator<Item = Debit> {
 fn need(of: Whose, jti: TokenId, debit: Debit) -> Need {
     Need { of, jti, kind: debit.kind, key: debit.key.into(), amount: debit.amount }
 }
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_core::crypto::{Algorithm, SigningKey};
+    use bailiwick_core::grant::{GrantClaims, GrantFacts};
+    use bailiwick_core::token::{HolderBinding, UnsignedToken};
+    use bailiwick_core::{
+        IssuerKeys, Scope, UnverifiedChain, UnverifiedToken, VerifyOptions, verify_chain,
+    };
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::fixture::{NOW, claims};
+
+    const BOTH: &str = r#"[{"key":"calls","max_lifetime":9},{"key":"calls","max_subtree":7}]"#;
+
+    fn signed(unsigned: UnsignedToken, key: &SigningKey) -> String {
+        let signature = key.sign(unsigned.signing_input()).unwrap();
+        unsigned.attach(&signature).compact
+    }
+
+    /// A settled root, and a grant below it that nobody has settled.
+    fn offline() -> VerifiedChain {
+        let (issuer, holder, next) = (key(), key(), key());
+        let mut root = claims(1, &["crm.read"], serde_json::from_str(BOTH).unwrap());
+        root.cnf = HolderBinding::Jkt(holder.verifying_key().thumbprint());
+        let settled = UnsignedToken::settled(&root, "k", Algorithm::EdDsa).unwrap();
+        let par_hash = settled.signing_hash();
+        let settled = signed(settled, &issuer);
+        let grant = GrantClaims {
+            iss: root.client_id.clone(),
+            sub: root.sub.clone(),
+            aud: root.aud.clone(),
+            client_id: "spiffe://dev.bailiwick.example/agent/other".parse().unwrap(),
+            iat: root.iat,
+            exp: root.exp,
+            jti: TokenId::new(NOW, [9; 10]),
+            cnf: Some(HolderBinding::Jkt(next.verifying_key().thumbprint())),
+            authority: root.authority.clone(),
+            del_depth: 1,
+            del_max_depth: root.del_max_depth,
+            par_hash,
+            txn: root.txn,
+            hop: GrantFacts {
+                purpose: root.hop.purpose.clone(),
+                workflow: root.hop.workflow.clone(),
+                tenant: root.hop.tenant.clone(),
+                env: root.hop.env.clone(),
+            },
+        };
+        let grant = UnsignedToken::grant(&grant, &holder.verifying_key()).unwrap();
+        let leaf = UnverifiedToken::parse(&signed(grant, &holder)).unwrap();
+        let chain = UnverifiedChain::parse(&settled, &leaf).unwrap();
+        let mut keys = IssuerKeys::new();
+        keys.insert(&root.iss, "k", issuer.verifying_key());
+        let options = VerifyOptions { audience: None, full_chain: false };
+        verify_chain(&chain, &keys, &options, NOW).unwrap()
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::generate(Algorithm::EdDsa).unwrap()
+    }
+
+    #[test]
+    fn an_unsettled_hop_draws_on_its_own_budgets_and_on_the_subtrees_above() {
+        let scope: Scope = "crm.read".parse().unwrap();
+        let call = CallArguments::new(scope, Map::new());
+        let chain = offline();
+        assert_eq!(chain.unsettled(), 1);
+        let root = TokenId::new(NOW, [1; 10]);
+        let own = TokenId::new(NOW, [9; 10]);
+        let found: Vec<_> = needs(&chain, &call)
+            .unwrap()
+            .into_iter()
+            .map(|need| (need.of, need.jti, need.kind, need.amount))
+            .collect();
+        let one = Micros::units(1);
+        let limit = |units| Whose::Unsettled(own, Micros::units(units));
+        assert_eq!(
+            found,
+            [
+                // Not the root's own lifetime budget: its holder does not make this call.
+                (Whose::Line, root, DebitKind::Subtree, one),
+                (limit(9), root, DebitKind::Lifetime, one),
+                (limit(7), root, DebitKind::Subtree, one),
+            ]
+        );
+        let settled = crate::fixture::chain_of(&claims(
+            1,
+            &["crm.read"],
+            json!([{"key": "calls", "max_lifetime": 9}]),
+        ));
+        let found = needs(&settled, &call).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].of, found[0].kind), (Whose::Line, DebitKind::Lifetime));
+    }
+}

@@ -29,7 +29,14 @@ impl Gate {
 
     fn open(directory: TempDir, sim: &Sim) -> Self {
         let config = SpoolConfig { bytes_max: 1 << 30 };
-        let (spool, _) = Spool::open(directory.path(), &config, START).unwrap();
+        // A read that was under way when its task was aborted keeps the spool for a moment.
+        let (spool, _) = loop {
+            match Spool::open(directory.path(), &config, START) {
+                Ok(opened) => break opened,
+                Err(crate::spool::SpoolError::InUse { .. }) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
         let hand = Arc::new(AtomicU64::new(START.0));
         let clock = Clock::manual(hand.clone());
         let budgets = Budgets::with(Arc::new(sim.clone()), spool.clone(), clock);

@@ -35,6 +35,9 @@ fn decision(last: u64, jti: Option<u64>, allow: bool) -> Value {
     }
     if !allow {
         decision["code"] = json!("policy_denied");
+    } else {
+        decision["reported_by"] = json!("spiffe://a.example/gateway/one");
+        decision["route"] = json!("bank");
     }
     decision
 }
@@ -70,6 +73,7 @@ fn the_tree_shows_every_hop_decision_event_and_gap_once() {
     assert_eq!(text.matches("✓ ").count(), 1, "a hop's own decision is not drawn again\n{text}");
     assert_eq!(text.matches("✗ ").count(), 2, "{text}");
     assert!(text.contains("policy_denied"));
+    assert_eq!(text.matches("at spiffe://a.example/gateway/one, bank").count(), 1, "{text}");
     assert!(text.contains("revoked by the operator  leaf 41"));
     assert!(text.contains("the parent of 5 is not in the record"));
     assert!(text.contains("DT_2 spiffe://a.example/agent/3  [live]  ◀ asked for"), "{text}");
