@@ -16,6 +16,7 @@ use utoipa::openapi::OpenApi;
         (name = "tasks", description = "Tasks"),
         (name = "evaluation", description = "AuthZEN decisions for enforcement points"),
         (name = "enforcement", description = "What enforcement points ask and report"),
+        (name = "gap", description = "What credentials can do minus what decisions justified"),
         (name = "approvals", description = "A person's yes or no to one action"),
         (name = "revocations", description = "Revocation, with a preview"),
         (name = "trace", description = "Who, through whom, by which decision"),

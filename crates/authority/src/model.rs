@@ -4,6 +4,7 @@
 //! change are checked by the store, inside the transaction that makes it.
 
 mod approval;
+mod downstream;
 mod effect;
 mod receipt;
 mod registry;
@@ -15,6 +16,7 @@ pub use approval::{
     ApprovalFilter, ApprovalRecord, ApprovalState, ApprovalUse, ApprovalUsed, ApprovalVote,
     VerdictBounds,
 };
+pub use downstream::{DownstreamsRecord, UseRow};
 pub use effect::{Effect, NodeDebit, ProofRow, Refused, RevocationTarget};
 pub use receipt::{ReceiptRow, RevocationPreview, RevocationRow, RevokedToken};
 pub use registry::{

@@ -2,6 +2,7 @@
 
 mod agents;
 mod approvals;
+mod downstreams;
 mod evaluation;
 mod feed;
 mod leases;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use bailiwick_api::enforcement::downstreams::DOWNSTREAMS_BYTES_MAX;
 use bailiwick_api::enforcement::reads::READS_BYTES_MAX;
 use bailiwick_api::enforcement::receipts::RECEIPTS_BYTES_MAX;
 use utoipa::openapi::OpenApi;
@@ -72,6 +74,10 @@ fn described() -> (Router<Arc<Authority>>, OpenApi) {
             routes!(reads::create, reads::list).layer(DefaultBodyLimit::max(READS_BYTES_MAX)),
         )
         .routes(routes!(reads::expose))
+        .routes(
+            routes!(downstreams::declare).layer(DefaultBodyLimit::max(DOWNSTREAMS_BYTES_MAX)),
+        )
+        .routes(routes!(downstreams::gap))
         .routes(routes!(leases::create))
         .routes(routes!(leases::take))
         .routes(routes!(registry::apply))

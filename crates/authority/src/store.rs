@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::ops::{Deref, Range};
+use std::ops::{Deref, Range, RangeInclusive};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -15,14 +15,15 @@ use bailiwick_core::{
 use bailiwick_ledger::{Journal, LeafIndex, Receipt};
 
 use crate::model::{
-    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
+    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, DownstreamsRecord, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
     OwnerRecord, PolicyRecord, ProofRow, ReceiptRow, Refused, RevocationPreview, RevocationRow,
-    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TaskState, TokenRecord, WorkflowRecord,
+    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TaskState, TokenRecord, UseRow, WorkflowRecord,
 };
 
 #[cfg(test)]
 mod conformance;
 mod sqlite;
+pub(crate) mod usage;
 
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore};
 
@@ -187,6 +188,19 @@ pub trait Store: Send + Sync + 'static {
         filter: ApprovalFilter,
         page: PageRequest,
     ) -> Pending<'_, Page<ApprovalRecord>>;
+
+    /// What a gateway declares to stand behind it.
+    fn downstreams_of(&self, gateway: &AgentId) -> Pending<'_, Option<DownstreamsRecord>>;
+    /// What every gateway declares, and has declared, newest first within a gateway.
+    fn downstreams(&self, limit: usize) -> Pending<'_, Vec<DownstreamsRecord>>;
+    /// Allowed calls of these days (days since the Unix epoch, UTC), oldest first; derived from the
+    /// receipts.
+    fn used(
+        &self,
+        days: RangeInclusive<u32>,
+        system: Option<String>,
+        limit: usize,
+    ) -> Pending<'_, Vec<UseRow>>;
 
     /// A lease that has not been returned.
     fn lease(&self, id: LeaseId) -> Pending<'_, Option<LeaseRecord>>;

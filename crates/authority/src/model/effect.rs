@@ -9,7 +9,7 @@ use bailiwick_ledger::LeafIndex;
 use bailiwick_policy::Sensitivity;
 
 use super::{
-    ApprovalRecord, ApprovalUse, ApprovalVote, HolderKeyRecord, IssuerKeyRecord, NewLease, PolicyRecord, RecordStatus, RegistryRecord,
+    ApprovalRecord, ApprovalUse, ApprovalVote, DownstreamsRecord, HolderKeyRecord, IssuerKeyRecord, NewLease, PolicyRecord, RecordStatus, RegistryRecord,
     SpoolReport, TaskRecord, TaskState, TokenRecord, VerdictBounds,
 };
 
@@ -176,6 +176,8 @@ pub enum Effect {
         /// Proof that the agent holds it.
         proof: Option<ProofRow>,
     },
+    /// A gateway says what stands behind it. It must carry the latest version plus one (1 when first).
+    DeclareDownstreams(Box<DownstreamsRecord>),
     /// A leaf's payload and salt are deleted for good; its entry stays.
     Erase {
         /// Which leaf.

@@ -6,6 +6,7 @@
 pub(super) mod fixture;
 
 pub(super) mod approval;
+pub(super) mod downstreams;
 pub(super) mod end;
 pub(super) mod ledger;
 pub(super) mod reads;
@@ -62,6 +63,7 @@ macro_rules! conformance {
             a_draw_that_no_lease_covers_is_counted_all_the_same,
             a_lease_needs_a_live_task_and_token, leases_and_calls_never_overspend_together,
             leases_and_epochs_survive_a_restart;
+            downstreams: declarations_follow_each_other, what_is_used_is_counted_with_its_leaf;
             reads: exposure_only_rises, reads_are_kept_until_the_task_ends;
             restart: everything_acknowledged_is_there_again, proofs_are_refused_after_a_restart,
             time_never_runs_back, old_proofs_are_pruned, budgets_and_fanout_survive;

@@ -17,7 +17,7 @@ mod tail;
 mod write;
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,9 +37,9 @@ use self::tail::Tail;
 use self::write::Command;
 use super::{DeathWatch, LEAVES_MAX, PAGE_ROWS_MAX, Page, PageRequest, Pending, READS_OF_TASK_BYTES_MAX, READS_OF_TASK_MAX, Store, StoreError};
 use crate::model::{
-    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
+    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, DownstreamsRecord, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
     OwnerRecord, PolicyRecord, ProofRow, ReceiptRow, RevocationPreview, RevocationRow,
-    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TokenRecord, WorkflowRecord,
+    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TokenRecord, UseRow, WorkflowRecord,
 };
 
 use open::set_page_quota;
@@ -315,6 +315,24 @@ impl Store for SqliteStore {
         page: PageRequest,
     ) -> Pending<'_, Page<ApprovalRecord>> {
         self.read(move |conn| read::approval::page(conn, &filter, &page))
+    }
+
+    fn downstreams_of(&self, gateway: &AgentId) -> Pending<'_, Option<DownstreamsRecord>> {
+        let gateway = gateway.clone();
+        self.read(move |conn| read::downstreams::latest(conn, &gateway))
+    }
+
+    fn downstreams(&self, limit: usize) -> Pending<'_, Vec<DownstreamsRecord>> {
+        self.read(move |conn| read::downstreams::every(conn, limit))
+    }
+
+    fn used(
+        &self,
+        days: RangeInclusive<u32>,
+        system: Option<String>,
+        limit: usize,
+    ) -> Pending<'_, Vec<UseRow>> {
+        self.read(move |conn| read::downstreams::used(conn, &days, system.as_deref(), limit))
     }
 
     fn lease(&self, id: LeaseId) -> Pending<'_, Option<LeaseRecord>> {

@@ -11,6 +11,7 @@
 )]
 
 mod approvals;
+mod downstreams;
 mod evidence;
 mod feed;
 mod gateways;

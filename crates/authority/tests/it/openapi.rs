@@ -72,6 +72,7 @@ fn body_of(path: &str) -> Value {
             "subject": {"type": "agent", "id": "x"}, "action": {"name": "x"},
             "resource": {"type": "system", "id": "x"},
         }),
+        "/v1/enforcement/downstreams" => json!({"routes": []}),
         "/v1/enforcement/leases" => json!({
             "epoch": NO_ID, "jti": NO_ID,
             "needs": [{"key": "x", "kind": "subtree", "need_micros": 1, "want_micros": 1}],

@@ -7,6 +7,7 @@ use bailiwick_ledger::{Receipt, leaf_hash};
 use super::key::{Key, Role};
 use super::write::{Append, Leaf};
 use crate::model::{ApprovalRecord, Effect, NewLease, ProofRow, RevocationTarget, SpoolReport, TokenRecord};
+use crate::store::usage::used_by;
 use crate::store::{DEBITS_MAX, PAYLOAD_BYTES_MAX, SUBJECT_IDS_MAX, StoreError};
 
 /// How long after the receipt's time a proof may still be good, in milliseconds.
@@ -40,11 +41,12 @@ pub(super) fn prepare(receipt: Receipt, effect: Effect) -> Result<Box<Append>, S
 
 fn seal(receipt: Receipt, effect: &Effect) -> Result<Leaf, StoreError> {
     let keys = keys(&receipt.subject_ids, effect);
+    let used = used_by(&receipt);
     let mut salt = [0; 32];
     fill_random(&mut salt).map_err(StoreError::unavailable)?;
     let sealed = receipt.seal(salt);
     let hash = leaf_hash(&sealed.entry);
-    Ok(Leaf { sealed, hash, keys })
+    Ok(Leaf { sealed, hash, keys, used })
 }
 
 fn check_receipt(receipt: &Receipt) -> Result<(), StoreError> {
@@ -77,6 +79,11 @@ fn check_effect(receipt: &Receipt, effect: &Effect) -> Result<(), StoreError> {
         }
         Effect::ReceiptsFrom(report) => check_report(report)?,
         Effect::AskApproval { asked, .. } => check_question(asked)?,
+        Effect::DeclareDownstreams(record) => {
+            if record.document.to_string().len() > PAYLOAD_BYTES_MAX {
+                return Err(StoreError::Invalid("a declaration of more than 1 MiB"));
+            }
+        }
         Effect::PutRegistry { records } if records.len() > DOCUMENTS_MAX => {
             return Err(StoreError::Invalid("too many registry documents at once"));
         }

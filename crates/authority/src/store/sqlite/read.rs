@@ -1,6 +1,7 @@
 //! Queries, each a function of a read connection.
 
 pub(super) mod approval;
+pub(super) mod downstreams;
 pub(super) mod ledger;
 pub(super) mod registry;
 pub(super) mod revocation;

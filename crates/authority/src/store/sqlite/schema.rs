@@ -19,6 +19,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "reads", sql: include_str!("migrations/0002_reads.sql") },
     Migration { version: 3, name: "spool", sql: include_str!("migrations/0003_spool.sql") },
     Migration { version: 4, name: "approvals", sql: include_str!("migrations/0004_approvals.sql") },
+    Migration {
+        version: 5,
+        name: "downstreams",
+        sql: include_str!("migrations/0005_downstreams.sql"),
+    },
 ];
 
 /// The newest schema this program knows.
@@ -61,4 +66,56 @@ fn current_version(conn: &Connection) -> Result<u32, OpenError> {
         .optional()?
         .flatten();
     version.ok_or(OpenError::NotAStore)
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_ledger::{Receipt, ReceiptKind};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::store::usage::used_by;
+
+    #[test]
+    fn what_is_in_the_ledger_already_is_counted_like_what_comes_later() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version < 5) {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        let day = 86_400_000_u64;
+        let payload = |allow: bool, reported: Value| {
+            json!({"act": "invoke", "route": "crm", "reported": reported, "decision": {
+                "allow": allow, "inputs": {"facts": {"binding": "opaque", "resource": {"system": "crm"}}}}})
+        };
+        let by = "spiffe://a.example/gateway/x";
+        let leaves = [
+            (ReceiptKind::Decision, payload(true, json!({"by": by, "time": 2 * day, "number": 0}))),
+            (ReceiptKind::Decision, payload(true, json!({"by": by, "time": 9 * day, "number": 1}))),
+            (ReceiptKind::Decision, payload(true, Value::Null)),
+            (ReceiptKind::Decision, payload(false, json!({"by": by, "time": 2 * day}))),
+            (ReceiptKind::Decision, payload(true, json!({"by": by, "time": 2 * day, "foreign": true}))),
+            (ReceiptKind::Action, payload(true, json!({"by": by, "time": 2 * day}))),
+            (ReceiptKind::Decision, json!({"act": "settle"})),
+        ];
+        let mut expected = Vec::new();
+        for ((kind, payload), at) in leaves.into_iter().zip(0_i64..) {
+            let payload = payload.to_string().into_bytes();
+            let place = ReceiptKind::ALL.iter().position(|it| *it == kind).unwrap();
+            conn.execute(
+                "INSERT INTO leaf (idx, kind, time_ms, entry, salt, payload) VALUES (?1, ?2, ?3, x'00', x'00', ?4)",
+                (at, i64::try_from(place).unwrap(), i64::try_from(3 * day).unwrap(), &payload),
+            )
+            .unwrap();
+            let receipt = Receipt { kind, time_ms: 3 * day, subject_ids: Vec::new(), payload };
+            expected.extend(used_by(&receipt));
+        }
+        assert_eq!(expected.len(), 3);
+        let tx = conn.transaction().unwrap();
+        tx.execute_batch(MIGRATIONS[4].sql).unwrap();
+        tx.commit().unwrap();
+        let mut found = super::super::read::downstreams::used(&conn, &(0..=u32::MAX), None, 10).unwrap();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
 }

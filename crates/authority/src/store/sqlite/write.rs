@@ -8,6 +8,7 @@
 //! therefore written nothing, and the transaction goes on without it.
 
 mod approval;
+mod downstreams;
 mod end;
 mod reads;
 mod registry;
@@ -31,7 +32,9 @@ use super::checkpoint::Checkpointer;
 use super::key::{Key, Role};
 use super::live::{Killed, Live};
 use super::row;
-use crate::model::{Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord};
+use crate::model::{
+    Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord, UseRow,
+};
 use crate::store::{Deaths, StoreError};
 
 /// Ops in one transaction.
@@ -67,6 +70,8 @@ pub(super) struct Leaf {
     pub(super) sealed: SealedReceipt,
     pub(super) hash: Hash,
     pub(super) keys: Vec<(Key, Role)>,
+    /// The allowed call that it records, if it does.
+    pub(super) used: Option<UseRow>,
 }
 
 impl Append {
@@ -323,6 +328,7 @@ impl<'c> Writer<'c> {
             Effect::ReturnLease { gateway, epoch, through, leases } => {
                 self.return_leases(op, (gateway, *epoch), *through, leases)
             }
+            Effect::DeclareDownstreams(record) => self.declare_downstreams(op, record),
             Effect::Erase { leaf } => self.erase(op, *leaf),
             Effect::RotateKey { record } => self.rotate_key(op, record),
         }
@@ -340,7 +346,7 @@ impl<'c> Writer<'c> {
     }
 
     fn write_sealed(&mut self, leaf: &Leaf, at: u64) -> Result<(), Fault> {
-        let Leaf { sealed, keys, .. } = leaf;
+        let Leaf { sealed, keys, used, .. } = leaf;
         let leaf = row::signed(at);
         self.statements.leaf.execute((
             leaf,
@@ -352,6 +358,9 @@ impl<'c> Writer<'c> {
         ))?;
         for (key, role) in keys {
             self.statements.lookup.execute((key, leaf, *role as i64))?;
+        }
+        if let Some(used) = used {
+            self.count_used(used)?;
         }
         Ok(())
     }
@@ -474,6 +483,7 @@ impl<'c> Writer<'c> {
             | Effect::PutPolicy { .. }
             | Effect::PutHolderKey { .. }
             | Effect::Erase { .. }
+            | Effect::DeclareDownstreams(_)
             | Effect::Proof(_)
             | Effect::RotateKey { .. } => {}
         }

@@ -20,6 +20,7 @@ pub(super) struct Statements<'c> {
     pub(super) prune_issued: Statement<'c>,
     pub(super) revoked: Statement<'c>,
     pub(super) mark: Statement<'c>,
+    pub(super) used: Statement<'c>,
     pub(super) probe: Statement<'c>,
 }
 
@@ -47,6 +48,11 @@ impl<'c> Statements<'c> {
             budget: conn.prepare(
                 "INSERT INTO budget (task, node, kind, key, used) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET used = excluded.used",
+            )?,
+            used: conn.prepare(
+                "INSERT INTO used (day, gateway, route, system, binding, needs, calls)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
             )?,
             proof: conn.prepare("INSERT INTO proof (expires_ms, hash) VALUES (?1, ?2)")?,
             prune_proofs: conn.prepare(&format!(
