@@ -34,6 +34,9 @@ use utoipa_axum::routes;
 
 use crate::authority::Authority;
 
+/// Bytes of a policy set as it is put: larger than any other request.
+const POLICY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 pub(crate) use management::router as management_router;
 
 /// The public service and its description.
@@ -90,7 +93,11 @@ fn described() -> (Router<Arc<Authority>>, OpenApi) {
         .routes(routes!(agents::quarantine))
         .routes(routes!(agents::reinstate))
         .routes(routes!(agents::bind_key))
-        .routes(routes!(policies::show, policies::put))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(policies::show, policies::put))
+                .layer(DefaultBodyLimit::max(POLICY_BYTES_MAX)),
+        )
         .routes(routes!(ledger::receipt))
         .routes(routes!(ledger::rotate_keys))
         .routes(routes!(ledger::checkpoint))
