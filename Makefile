@@ -24,6 +24,8 @@ interop: build venv ## Slow suites against other people's programs
 bench: build ## Benchmarks of the crates, then of the running service
 	cargo bench --locked -p bailiwick-core -p bailiwick-policy -p bailiwick-ledger --benches
 	$(BAILIWICK_BIN) bench $(ARGS)
+	command -v nginx > /dev/null || apt-get install --yes --quiet nginx-light
+	$(BAILIWICK_BIN) bench gateway
 
 build: ## The release binary
 	cargo build --locked --release -p bailiwick
