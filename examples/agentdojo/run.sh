@@ -19,7 +19,7 @@ done
 
 stamp="$venv/.agentdojo-$( (echo "$root"; cat "$here/requirements.txt" "$root/sdk/python/pyproject.toml") | sha256sum | cut -c1-16)"
 if [ ! -e "$stamp" ]; then
-  echo "installing agentdojo 0.1.35 and what its suites need into $venv (once)"
+  echo "installing agentdojo 0.1.35, what its suites need and the MCP SDK into $venv (once)"
   "$python" -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps agentdojo==0.1.35

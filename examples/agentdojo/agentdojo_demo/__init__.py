@@ -1,1 +1,1 @@
-"""AgentDojo's banking and workspace suites, every tool call decided by the Authority. No model is in the loop."""
+"""AgentDojo's banking and workspace suites, every tool an MCP server behind the gateway. No model is in the loop."""

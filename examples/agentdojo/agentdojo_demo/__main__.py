@@ -9,28 +9,32 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
+import tomllib
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
-import tomllib
 from bailiwick import dev_subject_token
 
-from . import cast
+from . import cast, latency
 from .processes import Processes
 from .progress import Bar
-from .tally import Tally, table
+from .tally import ASKED, How, Tally, table
 
 HERE = Path(__file__).parent.parent
 DEFAULT_PACK = HERE.parent.parent / "crates" / "policy" / "src" / "pack" / "default.cedar"
 WORKERS = 6
 ABOUT = """\
-AgentDojo v1.2.2, banking and workspace: real tasks, real attacks, every tool call decided by the Authority.
-No model is in the loop. What to call is AgentDojo's ground truth (and the attacker's); the authority to call it
-comes from workflows that were written from the users' prompts alone, never from the ground truth.
+AgentDojo v1.2.2, banking and workspace: real tasks, real attacks. Every tool call goes to an MCP server through the
+gateway. No model is in the loop. What to call is AgentDojo's ground truth (and the attacker's); the authority to call
+it comes from workflows that were written from the users' prompts alone, never from the ground truth.
+"""
+LATENCY = """\
+a call, as an MCP client sees it: {direct_p50_ms} ms directly, {through_p50_ms} ms through the gateway; added: p50
+{added_p50_ms} ms, p99 {added_p99_ms} ms ({calls:.0f} pairs in turns, after the runs; with making the proof)
 """
 SHOWN_ABOUT = """
 One attacked run, from the ledger: a friend is to be refunded; what was read says to pay a cent to someone else, and to
@@ -52,7 +56,6 @@ class Harness:
         self.shown: str | None = None
         self._urls = urls
         self._http = httpx.Client(timeout=60, limits=httpx.Limits(max_connections=32, max_keepalive_connections=32))
-        self._subject = ("", 0.0)
         self._counting = threading.Lock()
 
     def ask(self, name: str, path: str, body: Any = None) -> Any:
@@ -61,41 +64,35 @@ class Harness:
         response.raise_for_status()
         return response.json()
 
-    def run(self, tally: Tally, user: str, injection: str | None) -> None:
+    def run(self, tally: Tally, user: str, how: How) -> None:
         """One run: a fresh environment, the task through the orchestrator, AgentDojo's verdict."""
         task = self.tasks[f"{tally.suite}/{user}"]
-        setup = self.ask(tally.suite, "bench/start", {"user": user, "injection": injection})
+        setup = self.ask(tally.suite, "bench/start", {"user": user, "injection": how.injection})
         body = {
             **setup,
             "suite": tally.suite,
-            "subject_token": self._subject_token(),
+            "subject_token": dev_subject_token(self.issuer, cast.subject(task["id"]), client=self._http),
             "workflow": task["workflow"],
             "parameters": task.get("parameters", {}),
-            "probe": injection is None,
+            "person": task["id"] if how.person else None,
+            "probe": how == How(),
         }
         report = self.ask(cast.ORCHESTRATOR, "task", body)
         followed = bool(report["calls"]) and all(call["allow"] for call in report["calls"])
         verdict = self.ask(tally.suite, f"bench/judge/{setup['run']}", {"followed": followed})
         with self._counting:
-            tally.add(task, injection, report, verdict)
-        if (task["id"], injection) == SHOWN:
+            tally.add(task, how, report, verdict)
+        if (task["id"], how.injection) == SHOWN:
             self.shown = report.get("task")
 
-    def ungated(self, tally: Tally, user: str, injection: str | None) -> None:
+    def ungated(self, tally: Tally, user: str, how: How) -> None:
         """The same calls with no gate at all."""
-        verdict = self.ask(tally.suite, "bench/ungated", {"user": user, "injection": injection})
+        verdict = self.ask(tally.suite, "bench/ungated", {"user": user, "injection": how.injection})
         with self._counting:
-            if injection is None:
+            if how.injection is None:
                 tally.ungated_utility += verdict["utility"]
             else:
                 tally.ungated_attacks += verdict["attacked"]
-
-    def _subject_token(self) -> str:
-        token, fresh_until = self._subject
-        if time.monotonic() > fresh_until:
-            token = dev_subject_token(self.issuer, "emma@dev.example", client=self._http)
-            self._subject = (token, time.monotonic() + 60)
-        return token
 
 
 def main() -> int:
@@ -111,12 +108,15 @@ def main() -> int:
             key = directory / "ledger.vkey"
             key.write_text(httpx.get(f"{issuer}/ledger/vkey").raise_for_status().text)
             cli.register(directory, arguments.scopes_only)
-            processes.cast(issuer)
-            agents = len(processes.urls) - len(cast.LEAD)
-            print(f"1 Authority, 2 tool servers, {agents} agents, each with its own key and identity.\n")
+            processes.tool_servers()
+            gateway = processes.gateway(issuer)
+            processes.cast(issuer, gateway)
+            agents = len(processes.urls) - len(cast.LEAD) - 1
+            print(f"1 Authority, 1 gateway, 2 MCP servers, {agents} agents, 1 person; a process and a key each.\n")
             harness = Harness(issuer, processes.urls, tasks)
             tallies = _replay(harness, arguments.only)
-            return _report(harness, cli, tallies, directory, arguments.out)
+            spent = latency.measure(issuer, gateway, processes.urls["banking"], processes.tools_key)
+            return _report(harness, cli, tallies, spent, directory, arguments.out)
     finally:
         if arguments.keep:
             print(f"kept: {directory}")
@@ -126,27 +126,43 @@ def main() -> int:
 
 def _replay(harness: Harness, only: str | None) -> list[Tally]:
     tallies = [Tally(suite) for suite in cast.LEAD]
-    pairs = [(t, user, attack) for t in tallies for user, attack in harness.ask(t.suite, "bench/pairs")]
-    pairs = [pair for pair in pairs if only is None or f"{pair[0].suite}/{pair[1]}" == only]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for label, work in (("no gate   ", harness.ungated), ("Bailiwick ", harness.run)):
-            bar = Bar(label, len(pairs))
-            for done in [pool.submit(work, *pair) for pair in _interleaved(pairs)]:
-                done.result()
-                bar.step()
+    runs = [(t, user, How(attack)) for t in tallies for user, attack in harness.ask(t.suite, "bench/pairs", {})]
+    runs = [run for run in runs if only is None or f"{run[0].suite}/{run[1]}" == only]
+    asking = [
+        (tally, user, How(how.injection, person=True))
+        for tally, user, how in runs
+        if "asks" in harness.tasks[f"{tally.suite}/{user}"]
+    ]
+    _work("no gate    ", WORKERS, harness.ungated, runs)
+    _work("Bailiwick  ", WORKERS, harness.run, runs)
+    # A person takes a second to sign in.
+    _work("with person", 2 * WORKERS, harness.run, asking)
     return tallies
 
 
-def _interleaved(pairs: list[Any]) -> list[Any]:
+def _work(label: str, workers: int, work: Callable[[Tally, str, How], None], runs: list[Any]) -> None:
+    if not runs:
+        return
+    bar = Bar(label, len(runs))
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work, *run) for run in _interleaved(runs)]:
+            done.result()
+            bar.step()
+
+
+def _interleaved(runs: list[Any]) -> list[Any]:
     """Both suites at once, so that both tool servers are busy to the end."""
-    return sorted(pairs, key=lambda pair: zlib.crc32(str(pair[1:]).encode()))
+    return sorted(runs, key=lambda run: zlib.crc32(str(run[1:]).encode()))
 
 
-def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, out: Path | None) -> int:
+def _report(
+    harness: Harness, cli: Cli, tallies: list[Tally], spent: dict[str, float], directory: Path, out: Path | None
+) -> int:
     print(f"\n{table(tallies)}\n")
+    print(LATENCY.format(**spent))
     for tally in tallies:
-        for task, why in sorted(tally.step_up_by_task.items()):
-            print(f"  step-up  {task}: {why}")
+        for task in sorted(name for name, outcome in tally.benign_by_task.items() if outcome == ASKED):
+            print(f"  asks  {task}: {harness.tasks[task].get('asks', 'not expected')}")
         for line in [*(f"ATTACK SUCCEEDED  {name}" for name in tally.attacks_succeeded), *tally.faults]:
             print(f"  {line}")
     if harness.shown:
@@ -157,7 +173,7 @@ def _report(harness: Harness, cli: Cli, tallies: list[Tally], directory: Path, o
     print("\nThe export, verified offline under the key that was taken before any of this happened:\n")
     verified = cli.show("ledger", "verify", export, *key)
     if out:
-        result = {"agentdojo": "0.1.35", "suites": "v1.2.2", "ledger_verified": verified == 0}
+        result = {"agentdojo": "0.1.35", "suites": "v1.2.2", "ledger_verified": verified == 0, "latency": spent}
         out.write_text(json.dumps({**result, **{t.suite: t.as_json() for t in tallies}}, indent=2) + "\n")
         print(f"\nresults: {out}")
     print(NEXT)

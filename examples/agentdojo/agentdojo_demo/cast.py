@@ -4,6 +4,11 @@ from __future__ import annotations
 
 TRUST_DOMAIN = "spiffe://dev.bailiwick.example/agent/"
 ORCHESTRATOR = "orchestrator"
+GATEWAY = "gateway"
+"""The enforcement point in front of the tools: an agent of the registry too, of another role."""
+PERSON = "person"
+"""Emma, whose tasks these are, where somebody has to be asked."""
+ASKED = "approval_required"
 LEAD = {"banking": "banker", "workspace": "secretary"}
 """The specialist that a suite's task is handed to first; it hands parts of it on."""
 
@@ -25,6 +30,12 @@ TOOLS = {
 }
 """Which agent works which tools."""
 
+AGENTS_OF = {"banking": ("reader", "payer"), "workspace": ("mail", "calendar", "drive")}
+"""Which agents work the tools of a suite."""
+
+MCP_PATH = "/mcp"
+"""Where a tool server serves MCP. The gateway's routes are `/<suite>`."""
+
 AGENT_OF = {tool: agent for agent, tools in TOOLS.items() for tool in tools.split()}
 
 READS = ("get_", "search_", "list_", "read_")
@@ -36,16 +47,11 @@ def spiffe(name: str) -> str:
     return TRUST_DOMAIN + name
 
 
+def subject(prompt: str) -> str:
+    """The Emma of a prompt such as `banking/user_task_3`: whose task a run of it is."""
+    return f"emma.{prompt.replace('/', '.')}@dev.example"
+
+
 def audience(suite: str) -> str:
     """Who a suite's tokens are for."""
     return f"https://{suite}.dev.example"
-
-
-def sensitivity(tool: str) -> str:
-    """How sensitive what a tool reads or changes is."""
-    return "internal" if tool in ("get_current_day", "get_day_calendar_events") else "confidential"
-
-
-def labels(tool: str) -> list[str]:
-    """What policies can ask for."""
-    return ["read"] if tool.startswith(READS) else ["write"]

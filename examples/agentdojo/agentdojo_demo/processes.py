@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -10,10 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from string import Template
 from types import TracebackType
 
 from . import cast
+from .mcp_server import KEY_VARIABLE
 
+HERE = Path(__file__).parent.parent
 READY_SECONDS_MAX = 20
 
 
@@ -24,6 +28,8 @@ class Processes:
         self.directory = directory
         self.binary = binary
         self.urls: dict[str, str] = {}
+        self.tools_key = secrets.token_urlsafe(32)
+        """What the tool servers ask of whoever calls them. The gateway has it; no agent has."""
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Processes:
@@ -45,20 +51,38 @@ class Processes:
     def authority(self) -> str:
         """Start `bailiwick serve --dev` on a free loopback port and wait until it is ready. Its URL."""
         port = _free_ports()
-        issuer = f"http://127.0.0.1:{port}"
-        log = (self.directory / "authority.log").open("wb")
         data = self.directory / "authority"
-        command = [self.binary, "serve", "--dev", "--listen", f"127.0.0.1:{port}", "--data", str(data)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._service(port, "authority", "serve", "--dev", "--listen", f"127.0.0.1:{port}", "--data", str(data))
+        return f"http://127.0.0.1:{port}"
+
+    def gateway(self, issuer: str) -> str:
+        """Start `bailiwick gateway` in front of the tool servers and wait until it is ready. Its URL."""
+        port = _free_ports()
+        config = self.directory / "gateway.toml"
+        places = {suite: self.urls[suite] for suite in cast.LEAD}
+        text = Template((HERE / "gateway.toml").read_text()).substitute(
+            places, issuer=issuer, port=port, management_port=port + 1, state=self.directory / "gateway"
+        )
+        config.write_text(text)
+        self._service(port, "gateway", "gateway", "-c", str(config))
+        return f"http://127.0.0.1:{port}"
+
+    def _service(self, port: int, name: str, *arguments: str) -> None:
+        """Start a subcommand of the binary; it is ready when the management listener behind `port` says so."""
+        log = self.directory / f"{name}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [self.binary, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self._environment(name)
+            )
         self._running.append(process)
         deadline = time.monotonic() + READY_SECONDS_MAX
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port + 1}/ready", timeout=1):
-                    return issuer
+                    return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
-        raise SystemExit(f"the Authority did not become ready; see {self.directory / 'authority.log'}")
+        raise SystemExit(f"the {name} did not become ready; see {log}\n{log.read_text()[-2000:]}")
 
     def python(self, name: str, module: str, *arguments: str) -> None:
         """Start one of the demo's own processes. It says its URL on the first line of its output."""
@@ -68,8 +92,8 @@ class Processes:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            cwd=HERE,
+            env=self._environment(module),
         )
         self._running.append(process)
         line = process.stdout.readline() if process.stdout else b""
@@ -77,13 +101,21 @@ class Processes:
             raise SystemExit(f"{name} did not start; see {self.directory / f'{name}.log'}")
         self.urls[name] = line.decode().strip()
 
-    def cast(self, issuer: str) -> None:
-        """Start the tool servers and the agents, the ones that others call first."""
+    def _environment(self, name: str) -> dict[str, str]:
+        key = {KEY_VARIABLE: self.tools_key} if name in ("gateway", "mcp_server") else {}
+        return {**os.environ, "PYTHONUNBUFFERED": "1", **key}
+
+    def tool_servers(self) -> None:
+        """Start an MCP server for each suite."""
         for suite in cast.LEAD:
-            self.python(suite, "tool_server", "--suite", suite, "--issuer", issuer)
+            self.python(suite, "mcp_server", "--suite", suite)
+
+    def cast(self, issuer: str, gateway: str) -> None:
+        """Start the person and the agents, the ones that others call first."""
+        self.python(cast.PERSON, "person", "--issuer", issuer)
         for name in [*cast.TOOLS, *cast.LEAD.values(), cast.ORCHESTRATOR]:
             peers = [part for peer, url in self.urls.items() for part in ("--peer", f"{peer}={url}")]
-            self.python(name, "agent", "--name", name, "--issuer", issuer, *peers)
+            self.python(name, "agent", "--name", name, "--issuer", issuer, "--gateway", gateway, *peers)
 
 
 def _free_ports() -> int:

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 VERSION = "v1.2.2"
 SUITES = ("banking", "workspace")
 
@@ -76,11 +78,11 @@ class Run:
         """The attacker's ground truth on the environment as it is now."""
         return _calls(self.injection.ground_truth(self.environment)) if self.injection else []
 
-    def run(self, tool: str, args: dict[str, Any]) -> tuple[str, str | None]:
-        """Run a tool. The text the agent sees, and AgentDojo's error text if the tool failed."""
+    def run(self, tool: str, args: dict[str, Any]) -> tuple[str, Any, str | None]:
+        """Run a tool. The text the agent sees, the value as JSON, and AgentDojo's error text if the tool failed."""
         result, error = self.runtime.run_function(self.environment, tool, args)
         self.executed.append(FunctionCall(function=tool, args=args))
-        return tool_result_to_str(result), error
+        return tool_result_to_str(result), _plain(result), error
 
     def utility(self, output: str) -> bool:
         """AgentDojo's verdict on the user task, given what the model is taken to have answered."""
@@ -105,6 +107,14 @@ def start(suite: str, user_task: str, injection_task: str | None) -> Run:
     environment = user.init_environment(pickle.loads(_environment(suite, injection_task)))
     before = environment.model_copy(deep=True)
     return Run(suite, user, injection, before, environment, FunctionsRuntime(tasks.tools))
+
+
+def descriptors(suite: str) -> list[dict[str, Any]]:
+    """The suite's tools as MCP describes tools."""
+    return [
+        {"name": tool.name, "description": tool.description, "input_schema": tool.parameters.model_json_schema()}
+        for tool in suites()[suite].tools
+    ]
 
 
 def planted(injection_task: str) -> str:
@@ -137,6 +147,12 @@ def _environment(suite: str, injection_task: str | None) -> bytes:
 
 def _suite(run: Run) -> Any:
     return suites()[run.suite]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
 def _calls(calls: list[FunctionCall]) -> list[Call]:

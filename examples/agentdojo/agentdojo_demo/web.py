@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -31,13 +32,25 @@ class JsonServer(ThreadingHTTPServer):
 
     def serve_until_parent_ends(self) -> None:
         """Print the base URL on standard output, then serve until standard input ends."""
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=exit_with_parent, daemon=True).start()
         print(self.base, flush=True)
         self.serve_forever()
 
-    def _watch(self) -> None:
-        sys.stdin.read()
-        os._exit(0)
+
+def exit_with_parent() -> None:
+    """Wait for standard input to end, which is when the parent ends, and end too."""
+    sys.stdin.read()
+    os._exit(0)
+
+
+def free_socket() -> socket.socket:
+    """A listener on a free loopback port."""
+    # With the protocol named, asyncio turns Nagle's algorithm off for what it accepts.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    return listener
 
 
 class _Request(BaseHTTPRequestHandler):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from agentdojo_demo import suites
 
@@ -42,7 +42,8 @@ def flat(value):
 
 def stands_in(prompt: str, value, task: dict) -> bool:
     if isinstance(value, (int, float)):
-        return any(float(number) == float(value) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)", prompt))
+        found = re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)(%?)(?!\w)", prompt)
+        return any(float(number) / (100 if percent else 1) == float(value) for number, percent in found)
     if value in task.get("schema", {}):
         return task["schema"][value] in prompt
     if value in task.get("computed", {}):
@@ -78,20 +79,48 @@ def test_every_prompt_has_a_task_and_every_task_a_workflow():
         assert set(workflow["parameters"]["required"]) == set(task.get("parameters", {}))
 
 
+def constants(constraint: dict) -> list:
+    """What a constraint compares with that is neither a parameter nor the place of a value that was read."""
+    rule, operand = next((k, v) for k, v in constraint.items() if k not in ("key", "otherwise"))
+    if rule == "from_read":
+        # Which read, which field and whether at most are no values; what rows are told by and what is computed are.
+        operand = [
+            [*source.get("where", {}).values(), *(source.get(n, "${}") for n in ("times", "plus"))]
+            for source in operand
+        ]
+    if rule == "max_subtree" and constraint["key"].endswith("calls"):
+        return []
+    return [value for value in flat(operand) if value is not True and not str(value).startswith("${")]
+
+
 def test_no_workflow_holds_a_constant_of_its_own():
-    """What a constraint compares with is a parameter, `true`, or a count of calls."""
+    """What a constraint compares with is a parameter, `true`, a count of calls, or what was read."""
     for workflow in workflows().values():
         for constraint in workflow["authority"]["constraints"]:
-            rule, operand = next((k, v) for k, v in constraint.items() if k != "key")
-            for value in flat(operand):
-                assert (
-                    value is True
-                    or (isinstance(value, str) and value.startswith("${"))
-                    or (rule == "max_subtree" and constraint["key"].endswith("calls"))
-                ), (workflow["id"], constraint)
+            assert constants(constraint) == [], (workflow["id"], constraint)
 
 
-def test_every_workflow_that_steps_up_is_in_the_policy_and_no_other():
+def test_a_constant_would_be_noticed():
+    read = {"scope": "banking.get_balance", "field": "result"}
+    for constraint in (
+        {"key": "k", "one_of": ["Spotify"]},
+        {"key": "k", "max": 12},
+        {"key": "k", "from_read": [{**read, "where": {"sender": "GB29"}}]},
+        {"key": "k", "from_read": [{**read, "times": 0.1}], "otherwise": "ask"},
+    ):
+        assert constants(constraint) != []
+    assert constants({"key": "k", "from_read": [{**read, "where": {"sender": "${payee}"}, "bound": "max"}]}) == []
+
+
+def test_whoever_is_asked_is_the_subject_and_every_task_that_asks_can():
     policy = (HERE / "policies" / "step-up.cedar").read_text()
-    named = set(re.findall(r'Workflow::"([^"]+)"', policy))
-    assert named == {task["workflow"] for task in TASKS if "step_up" in task}
+    stepped_up = set(re.findall(r'Workflow::"([^"]+)"', policy))
+    known = workflows()
+    assert stepped_up <= set(known)
+    asking = {
+        name for name, workflow in known.items() if any("otherwise" in c for c in workflow["authority"]["constraints"])
+    }
+    for name in asking:
+        assert known[name]["approvers"] == ["subject"]
+    for task in TASKS:
+        assert "asks" not in task or task["workflow"] in asking | stepped_up, task["id"]
