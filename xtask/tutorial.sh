@@ -6,9 +6,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 doc=$1
 WORK=$(mktemp -d)
 export WORK
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-export LISTEN="127.0.0.1:$port" BAILIWICK_SERVER="http://127.0.0.1:$port"
+# Held together, so that none is given out twice.
+read -r LISTEN GATEWAY MANAGEMENT UPSTREAM < <(python3 -c '
+import socket
+held = [socket.socket() for _ in range(4)]
+for it in held: it.bind(("127.0.0.1", 0))
+print(*("127.0.0.1:%d" % it.getsockname()[1] for it in held))')
+export LISTEN GATEWAY MANAGEMENT UPSTREAM BAILIWICK_SERVER="http://$LISTEN"
 export BAILIWICK_MANAGEMENT_LISTEN=127.0.0.1:0
+export PYTHON="${BAILIWICK_VENV:-$HOME/.cache/bailiwick/venv}/bin/python"
 PATH="$(dirname "${BAILIWICK_BIN:?names the binary to run}"):$PATH"
 cleanup() {
   # Only what this script started.
