@@ -1,7 +1,7 @@
 //! The command line: nouns, verbs and the options that all of them share.
 
 use crate::commands::{
-    agent, apply, approval, completion, doctor, gateway, grant, identity, ledger, policy, revoke, serve, task, token, trace,
+    agent, apply, approval, completion, doctor, gap, gateway, grant, identity, ledger, policy, revoke, serve, task, token, trace,
     workflow,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Revoke(revoke::RevokeArgs),
     /// Show the whole tree around a task, token, decision or ledger index
     Trace(trace::TraceArgs),
+    /// Show what credentials can do at vendors beyond what decisions justified
+    Gap(gap::GapArgs),
     /// Check, test, explain and apply policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),

@@ -6,6 +6,7 @@ pub(crate) mod approval;
 mod closure;
 pub(crate) mod completion;
 pub(crate) mod doctor;
+pub(crate) mod gap;
 pub(crate) mod gateway;
 pub(crate) mod grant;
 pub(crate) mod identity;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Fault> {
         Command::Token(command) => token::run(command, &context).await,
         Command::Revoke(args) => revoke::run(args, &context).await,
         Command::Trace(args) => trace::run(args, &context).await,
+        Command::Gap(args) => gap::run(args, &context).await,
         Command::Policy(command) => policy::run(command, &context).await,
         Command::Ledger(command) => ledger::run(command, &context).await,
         Command::Identity(command) => identity::run(command, &context).await,
