@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::authorize::Allowed;
@@ -24,9 +24,9 @@ use crate::clock::Stopwatch;
 use crate::connector::Echo;
 use crate::gateway::Gateway;
 use crate::outcome::Outcoming;
-use crate::reply::{ReplyHook, Touched};
+use crate::reply::ReplyHook;
 use crate::route::Route;
-use crate::sse::{EventFilter, through};
+use crate::shown::show;
 use crate::stop::Stop;
 use crate::stream::{Body, Ended, Ending, Guarded, full};
 
@@ -92,14 +92,18 @@ pub(crate) struct Sending<'a> {
 ///
 /// # Errors
 /// The upstream cannot be reached, does not answer in time, or answers what hooks cannot look at.
-pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Response<Body>, Stop> {
+pub(crate) async fn forward(
+    cleared: Cleared,
+    sending: Sending<'_>,
+) -> Result<Response<Body>, Stop> {
     let Sending { gateway, route, body, mut hooks, place } = sending;
     let watch = Stopwatch::start();
     let (chain, outgoing, tag, mut outcome) = match cleared {
         Cleared::Open(outgoing) => (None, outgoing, None, None),
         Cleared::Plumbing(chain, outgoing) => (Some(chain), outgoing, None, None),
         Cleared::Call(recorded) => {
-            let Allowed { chain, permit, .. } = recorded.into_inner();
+            let Allowed { chain, permit, recorder, .. } = recorded.into_inner();
+            hooks.extend(recorder);
             let (decision, outgoing) = permit.into_parts();
             let tag = ProvenanceTag::new(&chain, &decision);
             let task = chain.claims().txn;
@@ -109,6 +113,8 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
         }
     };
     let hooked = !hooks.is_empty();
+    // A body that nobody looked at goes on with a permit only, which says that nobody has to.
+    let body = body.filter(|_| tag.is_some());
     let request = prepare(gateway, route, outgoing, body, tag.as_ref(), hooked).await;
     let answer = match request {
         Ok((request, echo)) => send(gateway, request).await.map(|response| (response, echo)),
@@ -138,7 +144,7 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
     let limits = &gateway.config.limits;
     let idle = Duration::from_millis(limits.idle_timeout_ms);
     let shown = if hooked {
-        hook(&mut parts, body, hooks, limits.reply_bytes_max).await
+        show(&mut parts, body, hooks, limits.reply_bytes_max, idle).await
     } else {
         Ok((body.map_err(Into::into).boxed_unsync(), None))
     };
@@ -152,9 +158,9 @@ pub(crate) async fn forward(cleared: Cleared, sending: Sending<'_>) -> Result<Re
         None => body,
     };
     let short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_REPLY_BYTES);
-    let ended = chain.filter(|_| !short).map(|chain| -> Ended {
-        Box::pin(gateway.standing.ended(&chain))
-    });
+    let place = chain.is_some().then_some(place);
+    let ended =
+        chain.filter(|_| !short).map(|chain| -> Ended { Box::pin(gateway.standing.ended(&chain)) });
     let body = Guarded::new(body, idle, ended, filter, outcome, place);
     Ok(Response::from_parts(parts, body))
 }
@@ -168,7 +174,7 @@ fn failed(outcome: Option<Outcoming>, stop: Stop) -> Stop {
 }
 
 /// The request as the upstream gets it.
-async fn prepare(
+pub(crate) async fn prepare(
     gateway: &Gateway,
     route: &Route,
     outgoing: Outgoing,
@@ -186,6 +192,9 @@ async fn prepare(
     if hooked || route.connector.is_some() {
         // Hooks read the reply as it is, and so does the search for an echoed credential.
         parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        // The whole of it: a part that the caller chose is another document.
+        parts.headers.remove(header::RANGE);
+        parts.headers.remove(header::IF_RANGE);
     }
     if let Ok(host) = HeaderValue::from_str(route.upstream.host()) {
         parts.headers.insert(header::HOST, host);
@@ -212,7 +221,11 @@ async fn prepare(
     Ok((Request::from_parts(parts, body), echo))
 }
 
-async fn send(gateway: &Gateway, request: Request<Body>) -> Result<Response<Incoming>, Stop> {
+/// Sends a request to its upstream.
+pub(crate) async fn send(
+    gateway: &Gateway,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, Stop> {
     let limit = Duration::from_millis(gateway.config.limits.upstream_timeout_ms);
     match tokio::time::timeout(limit, gateway.upstream.request(request)).await {
         Ok(Ok(response)) => Ok(response),
@@ -254,50 +267,6 @@ fn strip_connection(headers: &mut HeaderMap) {
     for name in named.iter().chain(HOP_BY_HOP.iter()) {
         headers.remove(name);
     }
-}
-
-/// Shows the reply to the hooks: a JSON body at once, an event stream as it comes.
-async fn hook(
-    parts: &mut http::response::Parts,
-    body: Incoming,
-    mut hooks: Vec<Box<dyn ReplyHook>>,
-    bytes_max: usize,
-) -> Result<(Body, Option<EventFilter>), Stop> {
-    let bad = |detail: &str| Stop::new(ProblemCode::BadGateway, detail);
-    let coded = parts.headers.get(header::CONTENT_ENCODING);
-    if coded.is_some_and(|coding| coding != "identity") {
-        return Err(bad("the upstream's reply is encoded, so that it cannot be looked at"));
-    }
-    let media = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = media.and_then(|value| value.split(';').next()).unwrap_or("").trim();
-    if media.eq_ignore_ascii_case("text/event-stream") {
-        parts.headers.remove(header::CONTENT_LENGTH);
-        let filter = EventFilter::new(hooks, parts.status, bytes_max);
-        return Ok((body.map_err(Into::into).boxed_unsync(), Some(filter)));
-    }
-    let json = media.eq_ignore_ascii_case("application/json")
-        || media.to_ascii_lowercase().ends_with("+json");
-    if !json {
-        return Ok((body.map_err(Into::into).boxed_unsync(), None));
-    }
-    let collected = Limited::new(body, bytes_max).collect().await;
-    let bytes = collected
-        .map_err(|_| bad("the upstream's reply is longer than the gateway looks at, or broke off"))?
-        .to_bytes();
-    let Ok(mut message) = serde_json::from_slice(&bytes) else {
-        if bytes.is_empty() {
-            return Ok((full(bytes), None));
-        }
-        return Err(bad("the upstream says that its reply is JSON, and it is not"));
-    };
-    let bytes = match through(&mut hooks, parts.status, &mut message) {
-        Touched::No => bytes,
-        Touched::Yes => Bytes::from(message.to_string()),
-        Touched::Withhold => return Err(bad("the upstream's reply may not reach the agent")),
-    };
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.remove(header::ETAG);
-    Ok((full(bytes), None))
 }
 
 /// The parts of a request that an adapter passes on as they are.

@@ -15,6 +15,7 @@ mod clock;
 mod config;
 mod connector;
 mod downstreams;
+mod errand;
 mod ext_authz;
 mod feed;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod refusal;
 mod reply;
 mod route;
 mod ship;
+mod shown;
 mod spool;
 mod sse;
 mod standing;

@@ -7,15 +7,17 @@ use bailiwick_api::ProblemCode;
 use bailiwick_core::VerifiedChain;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_identity::X509Peer;
+use bailiwick_policy::Provenance;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
 use crate::attempt::Attempt;
 use crate::authorize::{Question, authorize};
 use crate::call::{Asked, Forward, Inbound, Mapped, RefusalForm};
+use crate::errand::Errand;
 use crate::forward::{Cleared, Sending, forward};
 use crate::gateway::Gateway;
 use crate::identify::{Presented, identify};
@@ -48,22 +50,33 @@ pub(crate) async fn handle(
     match serve(&gateway, peer.as_deref(), parts, &mut body, &mut attempt).await {
         Ok(response) => response,
         Err(refusing) => {
+            let Refusing { mut stop, form, route } = *refusing;
+            let form = stop.form.take().unwrap_or(form);
+            // Recorded before anything is waited for: whoever goes away meanwhile was refused, too.
+            let refused = attempt.refuse(&gateway, stop).await;
             // A body that waits for a `100 Continue` is not on its way.
             if let Some(rest) = body.filter(|_| !awaited) {
                 drain(rest).await;
             }
-            let Refusing { mut stop, form, route } = *refusing;
-            let form = stop.form.take().unwrap_or(form);
-            let refused = attempt.refuse(&gateway, stop).await;
             refusal::respond(&gateway, route.as_deref(), &form, refused)
         }
     }
 }
 
 /// Reads what is left of a refused request. A connection that is closed under a body on its way takes
-/// the refusal with it, or the client's next request: the one with the nonce it was just told.
-async fn drain(body: Incoming) {
-    let _ = tokio::time::timeout(DRAIN_TIME, Limited::new(body, DRAIN_BYTES_MAX).collect()).await;
+/// the refusal with it, or the client's next request: the one with the nonce it was just told. Nothing
+/// of it is kept: nobody has said who they are.
+async fn drain(mut body: Incoming) {
+    let read = async {
+        let mut left = DRAIN_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+                return;
+            };
+            left = rest;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
 }
 
 async fn serve(
@@ -106,43 +119,73 @@ async fn serve(
     let provenance = gateway.carry.classify(&parts.headers, read.as_ref(), chain);
     gateway.metrics.provenance(&route.name, provenance.as_str());
     let inbound = Inbound { parts: &parts, path, body: read };
-    let mapped = map(route, inbound, chain).await.map_err(refusing)?;
-    let Mapped { asked, forward: to, mut hooks, refusal: form } = mapped;
+    let mapped = map(gateway, route, inbound, chain).await.map_err(refusing)?;
+    let Mapped { asked, forward: to, hooks, refusal: form } = mapped;
     let told = |stop| {
         let route = Some(Arc::clone(route));
         Box::new(Refusing { stop, form: form.clone(), route })
     };
 
     // May it, and off it goes.
+    let asking = Asking { gateway, route, identified, provenance };
+    match clear(asking, asked, to, attempt).await.map_err(told)? {
+        Next::Answer(answer) => Ok(answer),
+        Next::Send(cleared) => {
+            let sending = Sending { gateway, route, body: body.take(), hooks, place };
+            forward(cleared, sending).await.map_err(told)
+        }
+    }
+}
+
+/// Who asks, and where.
+struct Asking<'a> {
+    gateway: &'a Gateway,
+    route: &'a Route,
+    identified: Result<Arc<VerifiedChain>, Stop>,
+    provenance: Provenance,
+}
+
+/// What becomes of a mapped request that may go on.
+enum Next {
+    /// It is sent.
+    Send(Cleared),
+    /// The gateway answers itself.
+    Answer(Response<Body>),
+}
+
+/// May it go on? A use of authority is decided and recorded, housekeeping takes a live chain, and what
+/// is public takes nothing.
+async fn clear(
+    asking: Asking<'_>,
+    asked: Asked,
+    to: Forward,
+    attempt: &mut Attempt,
+) -> Result<Next, Stop> {
+    let Asking { gateway, route, identified, provenance } = asking;
     let cleared = match (asked, to) {
-        (Asked::Open(_), Forward::Answer(answer)) => return Ok(answer.map(full)),
+        (Asked::Open(_), Forward::Answer(answer)) => return Ok(Next::Answer(answer.map(full))),
         (Asked::Open(_), Forward::Upstream(outgoing)) => Cleared::Open(outgoing),
         (Asked::Plumbing(what), to) => {
-            let chain = identified.map_err(told)?;
-            let standing = &gateway.standing;
-            standing.require_alive(&chain, route.sensitivity, attempt.now).map_err(told)?;
+            let chain = identified?;
+            // Not when it began: reading its body may have taken a while.
+            let now = gateway.clock.now();
+            gateway.standing.require_alive(&chain, route.sensitivity, now)?;
             gateway.metrics.plumbing(what);
             match to {
-                Forward::Answer(answer) => return Ok(answer.map(full)),
+                Forward::Answer(answer) => return Ok(Next::Answer(answer.map(full))),
                 Forward::Upstream(outgoing) => Cleared::Plumbing(chain, outgoing),
             }
         }
         (Asked::Call(_), Forward::Answer(_)) => {
-            let stop = Stop::new(ProblemCode::Internal, "a call was mapped to no request");
-            return Err(told(stop));
+            return Err(Stop::new(ProblemCode::Internal, "a call was mapped to no request"));
         }
         (Asked::Call(call), Forward::Upstream(outgoing)) => {
-            let chain = identified.map_err(told)?;
+            let chain = identified?;
             let question = Question { gateway, route, chain: &chain, call: &call, provenance };
-            let recorded = authorize(&question, attempt, outgoing).await.map_err(told)?;
-            let task = gateway.standing.task(chain.claims().txn).await.map_err(told)?;
-            gateway.reads.expose(&task, &call).await.map_err(told)?;
-            hooks.extend(gateway.reads.hook(&task, &call));
-            Cleared::Call(recorded)
+            Cleared::Call(authorize(&question, attempt, outgoing).await?)
         }
     };
-    let sending = Sending { gateway, route, body: body.take(), hooks, place };
-    forward(cleared, sending).await.map_err(told)
+    Ok(Next::Send(cleared))
 }
 
 fn busy() -> Stop {
@@ -171,7 +214,23 @@ fn require_sound(gateway: &Gateway, parts: &Parts) -> Result<(), Stop> {
         let detail = "the request is for another host than this gateway's `public_url`";
         return Err(Stop::new(Outcome::Malformed, detail));
     }
-    Ok(())
+    require_plain_connection(&parts.headers)
+}
+
+/// What `Connection` names does not go on (RFC 9110 §7.6.1). It may name nothing that the call is
+/// decided with: it would be decided as one request and sent as another.
+fn require_plain_connection(headers: &HeaderMap) -> Result<(), Stop> {
+    const PLAIN: [&str; 6] =
+        ["close", "keep-alive", "te", "upgrade", "http2-settings", "proxy-connection"];
+    let plain = |value: &HeaderValue| {
+        let mut names = value.to_str().ok()?.split(',').map(str::trim).filter(|it| !it.is_empty());
+        names.all(|name| PLAIN.iter().any(|it| it.eq_ignore_ascii_case(name))).then_some(())
+    };
+    if headers.get_all(header::CONNECTION).iter().all(|value| plain(value).is_some()) {
+        return Ok(());
+    }
+    let detail = "`Connection` names a header that is not about the connection";
+    Err(Stop::new(Outcome::Malformed, detail))
 }
 
 fn require_no_upgrade(route: &Route, parts: &Parts) -> Result<(), Stop> {
@@ -220,13 +279,40 @@ async fn read_body(
 }
 
 async fn map(
+    gateway: &Gateway,
     route: &Arc<Route>,
     inbound: Inbound<'_>,
     chain: Option<&Arc<VerifiedChain>>,
 ) -> Result<Mapped, Stop> {
     match &route.adapter {
         Adapter::Http(http) => http.map(inbound),
-        Adapter::Mcp(mcp) => mcp.map(inbound, chain).await,
+        Adapter::Mcp(mcp) => {
+            let chain = chain.ok_or(Outcome::ProvenanceMissing)?;
+            mcp.map(inbound, chain, &Errand { gateway, route, chain }).await
+        }
         Adapter::A2a(a2a) => a2a.map(inbound, chain).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(&["keep-alive"], true)]
+    #[case(&["Upgrade, HTTP2-Settings", "close"], true)]
+    #[case(&[], true)]
+    #[case(&["keep-alive, X-Amz-Target"], false)]
+    #[case(&["close", "Content-Type"], false)]
+    #[case(&["mcp-name"], false)]
+    #[case(&["\u{e9}"], false)]
+    fn connection_takes_no_header_of_the_call_away(#[case] values: &[&str], #[case] plain: bool) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::CONNECTION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        assert_eq!(require_plain_connection(&headers).is_ok(), plain);
     }
 }

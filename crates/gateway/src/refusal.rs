@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use crate::attempt::Refused;
 use crate::call::RefusalForm;
 use crate::gateway::Gateway;
-use crate::route::Route;
+use crate::route::{Adapter, Route};
 use crate::stream::{Body, full};
 
 /// Where a protected resource describes itself (RFC 9728 §3).
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
-/// JSON-RPC error code of a refusal: a server error of the implementation's own range.
-const JSON_RPC_REFUSED: i64 = -32_001;
+/// JSON-RPC error code of a refusal. Outside of -32768 to -32000, where JSON-RPC, MCP, A2A and their
+/// SDKs have meanings of their own (-32001 is a time-out in one, an unknown task in another).
+pub(crate) const JSON_RPC_REFUSED: i64 = -31_403;
 
 /// The refusal as a response. Every one carries a fresh nonce when proofs need one.
 pub(crate) fn respond(
@@ -104,7 +105,7 @@ pub(crate) fn well_known(gateway: &Gateway, parts: &Parts) -> Option<Response<Bo
     let path = parts.uri.path().strip_prefix(RESOURCE_METADATA)?;
     let (route, _) = gateway.routes.find(if path.is_empty() { "/" } else { path })?;
     let public = &gateway.config.public_url;
-    let document = json!({
+    let mut document = json!({
         "resource": format!("{public}{}", route.prefix),
         "resource_name": &*route.name,
         "authorization_servers": [gateway.config.authority.issuer],
@@ -115,6 +116,9 @@ pub(crate) fn well_known(gateway: &Gateway, parts: &Parts) -> Option<Response<Bo
         "authorization_details_types_supported": [bailiwick_api::DETAIL_TYPE_DELEGATION],
         "bailiwick_audience": route.audience,
     });
+    if let (Adapter::Mcp(mcp), Some(members)) = (&route.adapter, document.as_object_mut()) {
+        members.insert("scopes_supported".to_owned(), mcp.scopes().into());
+    }
     let mut response = Response::new(full(document.to_string()));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

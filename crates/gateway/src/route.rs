@@ -191,7 +191,9 @@ fn adapter(entry: &RouteConfig, config: &Config) -> Result<Adapter, Vec<String>>
     match (&entry.http, &entry.mcp, &entry.a2a) {
         (Some(http), None, None) => HttpAdapter::compile(http, entry).map(Adapter::Http),
         (None, Some(mcp), None) => {
-            McpAdapter::compile(mcp, entry, &config.state_dir).map(Adapter::Mcp)
+            let others = config.routes.iter().filter(|it| it.mcp.is_some() && it.name != entry.name);
+            let others: Vec<&str> = others.map(|other| other.name.as_str()).collect();
+            McpAdapter::compile(mcp, entry, &config.state_dir, &others).map(Adapter::Mcp)
         },
         (None, None, Some(a2a)) => A2aAdapter::compile(a2a, entry, &config.public_url).map(Adapter::A2a),
         _ => Err(vec![

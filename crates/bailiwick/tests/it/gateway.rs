@@ -147,7 +147,11 @@ fn pins_are_listed_and_approved_where_they_wait() {
     std::fs::create_dir_all(bench.path("gateway-state/pins")).unwrap();
     bench.write("gateway-state/pins/bank.json", r#"{"pay":{"approved":"sha-256:a","waiting":"sha-256:b","why":"changed"}}"#);
     bench.run(&["gateway", "pins", "list", "--route", "bank"]).exits(0).says("changed");
-    bench.run(&["gateway", "pins", "approve", "--route", "bank", "pay"]).exits(0);
+    bench.run(&["gateway", "pins", "show", "--route", "bank", "pay"]).exits(0).says("waiting sha-256:b");
+    bench.run(&["gateway", "pins", "show", "--route", "bank", "rob"]).exits(1).complains("rob");
+    bench.run(&["gateway", "pins", "approve", "--route", "bank", "pay", "--hash", "sha-256:c"]).exits(1).complains("look at it first");
+    bench.run(&["gateway", "pins", "approve", "--route", "bank"]).exits(1);
+    bench.run(&["gateway", "pins", "approve", "--route", "bank", "--all"]).exits(0);
     bench.run(&["gateway", "pins", "list", "--route", "bank"]).exits(0).says("sha-256:b");
     bench.run(&["gateway", "pins", "approve", "--route", "bank", "pay"]).exits(1).complains("waits");
     bench.run(&["gateway", "pins", "list", "--route", "vault"]).exits(1).complains("vault");

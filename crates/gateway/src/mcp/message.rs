@@ -1,12 +1,13 @@
 //! One JSON-RPC message of MCP, and the headers that have to say the same.
 
+use bailiwick_core::outcome::Outcome;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bailiwick_core::outcome::Outcome;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::parameters::folded;
 use crate::call::RefusalForm;
 use crate::json;
 use crate::stop::Stop;
@@ -16,7 +17,27 @@ const STATELESS: &str = "2026-07-28";
 /// JSON-RPC and MCP error codes.
 const INVALID_REQUEST: i64 = -32_600;
 const METHOD_NOT_FOUND: i64 = -32_601;
+const INVALID_PARAMS: i64 = -32_602;
 const HEADER_MISMATCH: i64 = -32_020;
+/// Characters of a message's id.
+const ID_CHARS_MAX: usize = 256;
+/// Where the revision without sessions says in the body which revision it is.
+const REVISION_IN_BODY: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
+/// Members of a message.
+const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+/// Members of `params` that a decision or a refusal reads.
+const PARAMS: [&str; 10] = [
+    "name",
+    "arguments",
+    "uri",
+    "ref",
+    "argument",
+    "context",
+    "notifications",
+    "_meta",
+    "capabilities",
+    "cursor",
+];
 
 /// What a message is.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,12 +76,23 @@ impl Message {
         if members.get("jsonrpc").is_none_or(|version| version != "2.0") {
             return Err(invalid("the body is no JSON-RPC 2.0 message"));
         }
+        if members.keys().any(|name| !MEMBERS.contains(&name.as_str())) {
+            return Err(invalid("the message has a member that JSON-RPC 2.0 does not know"));
+        }
         let id = match members.get("id") {
             None => None,
-            Some(id @ (Value::String(_) | Value::Number(_))) => Some(id.clone()),
-            Some(_) => return Err(invalid("`id` is neither text nor a number")),
+            Some(Value::String(id)) if id.chars().count() <= ID_CHARS_MAX => {
+                Some(id.as_str().into())
+            }
+            Some(Value::Number(id)) if id.is_i64() || id.is_u64() => Some(id.clone().into()),
+            Some(_) => return Err(invalid("`id` is neither a short text nor an integer")),
         };
-        let answered = members.contains_key("result") || members.contains_key("error");
+        let (result, error) = (members.contains_key("result"), members.contains_key("error"));
+        let answered = result != error;
+        if result && error {
+            return Err(invalid("the message has a result and an error"));
+        }
+        require_params(members.get("params"), id.as_ref())?;
         let (kind, method) = match (members.get("method"), id, answered) {
             (Some(Value::String(method)), Some(id), false) => (Kind::Request(id), method.clone()),
             (Some(Value::String(method)), None, false) => (Kind::Notification, method.clone()),
@@ -91,15 +123,25 @@ impl Message {
     pub(crate) fn text(&self, name: &str) -> Result<&str, Stop> {
         let found = self.value.get("params").and_then(|params| params.get(name));
         found.and_then(Value::as_str).ok_or_else(|| {
-            fault(self.id(), -32_602, 400, &format!("`params.{name}` is missing or not text"))
+            fault(
+                self.id(),
+                INVALID_PARAMS,
+                400,
+                &format!("`params.{name}` is missing or not text"),
+            )
         })
     }
 
     /// No such method here.
     pub(crate) fn unknown(&self, headers: &HeaderMap) -> Stop {
         let shown: String = self.method.chars().take(64).collect();
-        let status = if is_stateless(headers) { 404 } else { 200 };
+        let status = if is_stateless(headers, &self.value) { 404 } else { 200 };
         fault(self.id(), METHOD_NOT_FOUND, status, &format!("{shown} is not served here"))
+    }
+
+    /// A header that says something else than the body.
+    pub(crate) fn mismatch(&self, what: &str) -> Stop {
+        fault(self.id(), HEADER_MISMATCH, 400, what)
     }
 
     /// What intermediaries route by must be what the body says.
@@ -107,10 +149,16 @@ impl Message {
         if self.kind == Kind::Response {
             return Ok(());
         }
-        let differs = |name: &str, what: &str| {
-            fault(self.id(), HEADER_MISMATCH, 400, &format!("header `{name}` {what}"))
-        };
-        let required = is_stateless(headers);
+        let differs = |name: &str, what: &str| self.mismatch(&format!("header `{name}` {what}"));
+        let revision = one(headers, "mcp-protocol-version");
+        let revision = revision.map_err(|what| differs("MCP-Protocol-Version", what))?;
+        let inside = self.value.pointer(REVISION_IN_BODY).and_then(Value::as_str);
+        if let (Some(said), Some(inside)) = (&revision, inside)
+            && said != inside
+        {
+            return Err(differs("MCP-Protocol-Version", "names another revision than the body"));
+        }
+        let required = is_stateless(headers, &self.value);
         match one(headers, "mcp-method").map_err(|what| differs("Mcp-Method", what))? {
             Some(method) if method == self.method => {}
             None if !required => {}
@@ -133,14 +181,33 @@ impl Message {
     }
 }
 
-/// Whether the request is of a revision without sessions.
-pub(crate) fn is_stateless(headers: &HeaderMap) -> bool {
-    let version = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
-    // Revisions are dates: they compare as text.
-    version.is_some_and(|version| version >= STATELESS)
+/// `params` are an object, and no member is another one's name but for case: some decoders (Go's)
+/// would take it for that.
+fn require_params(params: Option<&Value>, id: Option<&Value>) -> Result<(), Stop> {
+    let id = || id.cloned().unwrap_or_default();
+    let Some(params) = params else { return Ok(()) };
+    let Some(params) = params.as_object() else {
+        return Err(fault(id(), INVALID_PARAMS, 400, "`params` is no object"));
+    };
+    for name in params.keys() {
+        let fold = folded(name);
+        if let Some(exact) = PARAMS.iter().find(|exact| **exact == fold && *exact != name) {
+            let detail = format!("a member of `params` is written `{exact}`");
+            return Err(fault(id(), INVALID_PARAMS, 400, &detail));
+        }
+    }
+    Ok(())
 }
 
-fn one(headers: &HeaderMap, name: &str) -> Result<Option<String>, &'static str> {
+/// Whether the request is of a revision without sessions, by header or body.
+pub(crate) fn is_stateless(headers: &HeaderMap, message: &Value) -> bool {
+    let version = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+    let inside = message.pointer(REVISION_IN_BODY).and_then(Value::as_str);
+    // Revisions are dates: they compare as text.
+    [version, inside].into_iter().flatten().any(|version| version >= STATELESS)
+}
+
+pub(super) fn one(headers: &HeaderMap, name: &str) -> Result<Option<String>, &'static str> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

@@ -1,23 +1,28 @@
 //! Tool descriptors pinned by hash: what an agent is told about a tool does not change unseen.
 //!
-//! The pins of a route are a file in the state directory, written whole or not at all. A descriptor
-//! that differs from its pin, or a new tool that looks like a pinned one, waits for an operator.
+//! A descriptor that differs from its pin, or a new tool that looks like another one, waits for an
+//! operator: it is in no list and is not called.
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+mod file;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use bailiwick_core::{jcs, sha256};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 
+pub use self::file::{Pin, PinsError, approve_pin, pins_path, read_pins};
+use self::file::{Stamp, Table, lock, stamp, write};
+
 /// Tools of one route.
 const TOOLS_MAX: usize = 10_000;
-/// Bytes of a pins file.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of one descriptor.
+const DESCRIPTOR_BYTES_MAX: usize = 64 * 1024;
+/// Characters of a tool's name.
+const NAME_CHARS_MAX: usize = 128;
 
 /// When a descriptor that was never seen is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,209 +35,229 @@ pub(crate) enum PinRule {
     Listed,
 }
 
-/// What is known of one tool's descriptor.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pin {
-    /// The hash that is approved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approved: Option<String>,
-    /// A hash that waits for approval.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<String>,
-    /// Why it waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+/// What a server tells about one tool: what is pinned.
+pub(crate) struct Told {
+    pub(crate) name: String,
+    pub(crate) hash: String,
+    descriptor: Value,
 }
 
-type Table = BTreeMap<String, Pin>;
+impl Told {
+    /// Reads a descriptor; `None` when nothing of it can be shown.
+    pub(crate) fn read(descriptor: &Value) -> Option<Self> {
+        const TOLD: [&str; 6] =
+            ["name", "title", "description", "inputSchema", "outputSchema", "annotations"];
+        let members = descriptor.as_object()?;
+        let name = members.get("name")?.as_str()?;
+        let chars = name.chars().count();
+        if chars == 0 || chars > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+            return None;
+        }
+        let told: Map<String, Value> = members
+            .iter()
+            .filter(|(name, _)| TOLD.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let name = name.to_owned();
+        let descriptor = Value::Object(told);
+        let bytes = jcs::canonicalize_value(&descriptor).ok()?;
+        if bytes.len() > DESCRIPTOR_BYTES_MAX {
+            return None;
+        }
+        Some(Self { name, hash: sha256(&bytes).named(), descriptor })
+    }
+}
 
 /// The pins of one route.
 pub(crate) struct Pins {
     path: PathBuf,
     rule: PinRule,
+    /// Names that the configuration lists: whom they belong to is the operator's word.
+    named: BTreeSet<String>,
+    /// Pins of the other routes, whose tools this one's may not be taken for.
+    others: Vec<PathBuf>,
     held: Mutex<Held>,
 }
 
 #[derive(Default)]
 struct Held {
     table: Table,
-    read: Option<SystemTime>,
+    read: Option<Stamp>,
 }
 
-/// Why pins cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum PinsError {
-    /// The file.
-    #[error("the pins {path}: {source}")]
-    File {
-        /// Which.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Its text.
-    #[error("the pins {path} are not what this program writes: {what}")]
-    Text {
-        /// Which.
-        path: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// There is nothing to approve.
-    #[error("no descriptor of `{0}` waits for approval")]
-    NothingWaits(String),
-}
-
-/// The file of a route's pins.
-pub fn pins_path(state_dir: &Path, route: &str) -> PathBuf {
-    state_dir.join("pins").join(format!("{route}.json"))
-}
-
-/// The pins in a file; none when there is no file.
-///
-/// # Errors
-/// [`PinsError`].
-pub fn read_pins(path: &Path) -> Result<BTreeMap<String, Pin>, PinsError> {
-    let file = |source| PinsError::File { path: path.display().to_string(), source };
-    let text = |what: String| PinsError::Text { path: path.display().to_string(), what };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Table::new()),
-        Err(error) => return Err(file(error)),
-        Ok(found) if found.len() > FILE_BYTES_MAX => return Err(text("too large".to_owned())),
-        Ok(_) => {}
+impl Held {
+    /// Whether a tool is shown; `None` when that has to be decided first.
+    fn verdict(&self, told: &Told) -> Option<bool> {
+        match self.table.get(&told.name)? {
+            Pin { approved, waiting: None, .. } if approved.as_ref() == Some(&told.hash) => {
+                Some(true)
+            }
+            Pin { waiting: Some(waiting), .. } if *waiting == told.hash => Some(false),
+            _ => None,
+        }
     }
-    let bytes = std::fs::read(path).map_err(file)?;
-    serde_json::from_slice(&bytes).map_err(|error| text(error.to_string()))
-}
-
-/// Approves the descriptor of a tool that waits. A running gateway takes it up by itself.
-///
-/// # Errors
-/// [`PinsError`].
-pub fn approve_pin(path: &Path, tool: &str) -> Result<Pin, PinsError> {
-    let mut table = read_pins(path)?;
-    let pin = table.get_mut(tool).filter(|pin| pin.waiting.is_some());
-    let pin = pin.ok_or_else(|| PinsError::NothingWaits(tool.to_owned()))?;
-    *pin = Pin { approved: pin.waiting.take(), waiting: None, why: None };
-    let approved = pin.clone();
-    write(path, &table)?;
-    Ok(approved)
-}
-
-fn write(path: &Path, table: &Table) -> Result<(), PinsError> {
-    let fault = |source| PinsError::File { path: path.display().to_string(), source };
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory).map_err(fault)?;
-    let temporary = path.with_extension("json.tmp");
-    let mut file = std::fs::File::create(&temporary).map_err(fault)?;
-    let bytes = serde_json::to_vec_pretty(table).map_err(|error| fault(error.into()))?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(fault)?;
-    std::fs::rename(&temporary, path).map_err(fault)?;
-    std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(fault)
 }
 
 impl Pins {
-    pub(crate) fn open(path: PathBuf, rule: PinRule) -> Result<Self, PinsError> {
-        let pins = Self { path, rule, held: Mutex::default() };
+    pub(crate) fn open(
+        path: PathBuf,
+        rule: PinRule,
+        named: BTreeSet<String>,
+        others: Vec<PathBuf>,
+    ) -> Result<Self, PinsError> {
+        let pins = Self { path, rule, named, others, held: Mutex::default() };
         pins.held.lock().table = read_pins(&pins.path)?;
         Ok(pins)
     }
 
-    /// The approved hash of a tool, when nothing about it waits. `Err` says why it may not be used.
-    pub(crate) fn usable(&self, tool: &str) -> Result<Option<String>, String> {
+    /// Whether a tool may be called with what its server says of it now. `Err` says why not.
+    pub(crate) fn require(&self, tool: &str, hash: &str) -> Result<(), String> {
         let mut held = self.held.lock();
-        self.take_up(&mut held);
+        if let Err(error) = self.take_up(&mut held) {
+            return Err(error.to_string());
+        }
         match held.table.get(tool) {
             Some(Pin { waiting: Some(_), why, .. }) => {
                 Err(why.clone().unwrap_or_else(|| "its descriptor waits for approval".to_owned()))
             }
-            Some(pin) => Ok(pin.approved.clone()),
-            None if self.rule == PinRule::Listed => {
-                Err("its descriptor was never approved".to_owned())
-            }
-            // Nobody was told anything about it through this gateway yet.
-            None => Ok(None),
+            Some(pin) if pin.approved.as_deref() == Some(hash) => Ok(()),
+            _ => Err("its descriptor is not the one that was approved".to_owned()),
         }
     }
 
-    /// Whether a tool may be shown with this descriptor. What is new or changed is kept.
-    pub(crate) fn admits(&self, name: &str, descriptor: &Value) -> bool {
-        let Some(hash) = descriptor_hash(descriptor) else { return false };
+    /// Which tools of a list may be shown. What is new or changed is kept.
+    pub(crate) fn admit(&self, list: &[Option<Told>]) -> Vec<bool> {
         let mut held = self.held.lock();
-        self.take_up(&mut held);
-        let change = match held.table.get(name) {
-            Some(pin) if pin.approved.as_ref() == Some(&hash) => {
-                if pin.waiting.is_none() {
-                    return true;
+        let shown = |held: &Held| -> Vec<bool> {
+            let verdict = |told: &Told| held.verdict(told) == Some(true);
+            list.iter().map(|told| told.as_ref().is_some_and(verdict)).collect()
+        };
+        let known = self.take_up(&mut held);
+        let counts = names(list);
+        let settled = |told: &Told| {
+            counts.get(told.name.as_str()) == Some(&1) && held.verdict(told).is_some()
+        };
+        if known.is_ok() && list.iter().flatten().all(settled) {
+            return shown(&held);
+        }
+        if let Err(error) = known.and_then(|()| self.decide(&mut held, list, &counts)) {
+            tracing::error!(%error, "what is new cannot be pinned: it is not shown");
+            return list.iter().map(|_| false).collect();
+        }
+        shown(&held)
+    }
+
+    /// Pins what is new or changed, under the lock that other routes and operators take too.
+    fn decide(
+        &self,
+        held: &mut Held,
+        list: &[Option<Told>],
+        counts: &BTreeMap<&str, usize>,
+    ) -> Result<(), PinsError> {
+        let _locked = lock(&self.path)?;
+        self.take_up(held)?;
+        let mut table = held.table.clone();
+        let likeness = self.likeness(&table, list)?;
+        for told in list.iter().flatten() {
+            let twice = counts.get(told.name.as_str()).is_some_and(|count| *count > 1);
+            let before = table.get(&told.name);
+            let why = match before {
+                _ if twice => Some("its server lists it twice".to_owned()),
+                None => self.suspicion(&told.name, &likeness),
+                Some(pin) if pin.approved.as_ref() == Some(&told.hash) => None,
+                Some(Pin { approved: None, why: Some(why), .. }) => Some(why.clone()),
+                Some(_) => Some("its descriptor is not the one that was approved".to_owned()),
+            };
+            if before.is_none() && table.len() >= TOOLS_MAX {
+                continue;
+            }
+            let pin = table.entry(told.name.clone()).or_default();
+            *pin = match why {
+                // New, or what it was again.
+                None => Pin {
+                    approved: Some(told.hash.clone()),
+                    approved_descriptor: Some(told.descriptor.clone()),
+                    ..Pin::default()
+                },
+                Some(why) => {
+                    tracing::warn!(tool = told.name, why, "a tool is hidden until it is approved");
+                    Pin {
+                        waiting: Some(told.hash.clone()),
+                        waiting_descriptor: Some(told.descriptor.clone()),
+                        why: Some(why),
+                        ..std::mem::take(pin)
+                    }
                 }
-                // It is what it was again.
-                Pin { approved: Some(hash), waiting: None, why: None }
-            }
-            Some(pin) if pin.waiting.as_ref() == Some(&hash) => return false,
-            Some(pin) => {
-                let why = "its descriptor is not the one that was approved";
-                Pin { approved: pin.approved.clone(), waiting: Some(hash), why: Some(why.to_owned()) }
-            }
-            None if held.table.len() >= TOOLS_MAX => return false,
-            None => self.new_pin(&held.table, name, hash),
-        };
-        let shown = change.waiting.is_none();
-        if !shown {
-            tracing::warn!(tool = name, why = change.why, "a tool is hidden until it is approved");
+            };
         }
-        held.table.insert(name.to_owned(), change);
-        if let Err(error) = write(&self.path, &held.table) {
-            tracing::error!(%error, "what is pinned cannot be kept: the tool is not shown");
-            held.table.remove(name);
-            return false;
+        if table != held.table {
+            write(&self.path, &table)?;
+            *held = Held { table, read: stamp(&self.path) };
         }
-        held.read = modified(&self.path);
-        shown
+        Ok(())
     }
 
-    fn new_pin(&self, table: &Table, name: &str, hash: String) -> Pin {
-        let skeleton = skeleton(name);
-        let alike = table.keys().find(|other| other.as_str() != name && self::skeleton(other) == skeleton);
-        let why = match (alike, self.rule) {
-            (Some(other), _) => Some(format!("its name looks like that of `{other}`")),
-            (None, PinRule::Listed) => Some("its descriptor was never approved".to_owned()),
-            (None, PinRule::FirstUse) => None,
-        };
-        match why {
-            None => Pin { approved: Some(hash), ..Pin::default() },
-            Some(why) => Pin { approved: None, waiting: Some(hash), why: Some(why) },
+    /// Every name that a new one must not look like, by its looks.
+    fn likeness(&self, table: &Table, list: &[Option<Told>]) -> Result<Likeness, PinsError> {
+        let mut likeness = Likeness::default();
+        let listed = list.iter().flatten().map(|told| &told.name);
+        for name in table.keys().chain(&self.named).chain(listed) {
+            likeness.own.entry(skeleton(name)).or_default().insert(name.clone());
+        }
+        for path in &self.others {
+            let route = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            for (name, pin) in read_pins(path)? {
+                if pin.approved.is_some() {
+                    likeness.other.insert(skeleton(&name), route.clone());
+                }
+            }
+        }
+        Ok(likeness)
+    }
+
+    /// Why a new tool is not taken at first sight.
+    fn suspicion(&self, name: &str, likeness: &Likeness) -> Option<String> {
+        let looks = skeleton(name);
+        if !self.named.contains(name) {
+            let alike = likeness.own.get(&looks);
+            if let Some(other) = alike.and_then(|alike| alike.iter().find(|other| *other != name)) {
+                return Some(format!("its name looks like that of `{other}`"));
+            }
+            if let Some(route) = likeness.other.get(&looks) {
+                return Some(format!(
+                    "route `{route}` has a tool of that name, or one that looks like it"
+                ));
+            }
+        }
+        match self.rule {
+            PinRule::Listed => Some("its descriptor was never approved".to_owned()),
+            PinRule::FirstUse => None,
         }
     }
 
-    /// Takes up what an operator approved in the file meanwhile.
-    fn take_up(&self, held: &mut Held) {
-        let now = modified(&self.path);
+    /// Takes up what somebody else wrote meanwhile.
+    fn take_up(&self, held: &mut Held) -> Result<(), PinsError> {
+        let now = stamp(&self.path);
         if now.is_none() || now == held.read {
-            return;
+            return Ok(());
         }
-        match read_pins(&self.path) {
-            Ok(table) => *held = Held { table, read: now },
-            Err(error) => tracing::error!(%error, "the pins cannot be read again"),
-        }
+        *held = Held { table: read_pins(&self.path)?, read: now };
+        Ok(())
     }
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|found| found.modified()).ok()
+#[derive(Default)]
+struct Likeness {
+    own: BTreeMap<String, BTreeSet<String>>,
+    other: BTreeMap<String, String>,
 }
 
-/// `sha-256:…` of what an agent is told about a tool.
-pub(crate) fn descriptor_hash(descriptor: &Value) -> Option<String> {
-    const TOLD: [&str; 6] =
-        ["name", "title", "description", "inputSchema", "outputSchema", "annotations"];
-    let members = descriptor.as_object()?;
-    let told: Map<String, Value> = members
-        .iter()
-        .filter(|(name, _)| TOLD.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    Some(sha256(&jcs::canonicalize_value(&Value::Object(told)).ok()?).named())
+fn names(list: &[Option<Told>]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for told in list.iter().flatten() {
+        *counts.entry(told.name.as_str()).or_default() += 1;
+    }
+    counts
 }
 
 /// What a name looks like to a reader: no case, no separators, compatibility forms and letters of
@@ -247,5 +272,7 @@ fn skeleton(name: &str) -> String {
 }
 
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}')
+        || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
 }

@@ -45,34 +45,51 @@ impl Default for Sessions {
 
 impl Sessions {
     /// Refuses a session that is not this chain's.
-    pub(crate) fn require_own(&self, headers: &HeaderMap, chain: &VerifiedChain) -> Result<(), Stop> {
+    pub(crate) fn require_own(
+        &self,
+        headers: &HeaderMap,
+        chain: &VerifiedChain,
+    ) -> Result<(), Stop> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(id) = values.next() else { return Ok(()) };
         let id = id.to_str().ok().filter(|id| id.len() <= ID_BYTES_MAX && values.next().is_none());
-        let id = id.ok_or_else(|| Stop::new(Outcome::Malformed, "the session's id cannot be read"))?;
+        let id =
+            id.ok_or_else(|| Stop::new(Outcome::Malformed, "the session's id cannot be read"))?;
         match self.0.get(id) {
             Some(owner) if owner == Owner::of(chain) => Ok(()),
             Some(_) => {
                 let detail = "the session was opened by another task or agent";
                 Err(Stop::new(Outcome::TaskMismatch, detail))
             }
-            None => Err(Stop::new(ProblemCode::NotFound, "there is no such session; open a new one")),
+            None => {
+                Err(Stop::new(ProblemCode::NotFound, "there is no such session; open a new one"))
+            }
         }
     }
 
-    /// Learns the session that a reply opens.
-    pub(crate) fn learn(self: &Arc<Self>, chain: &VerifiedChain) -> Box<dyn ReplyHook> {
-        Box::new(Learn { sessions: Arc::clone(self), owner: Owner::of(chain) })
+    /// Learns the session that a reply opens, and forgets the one that a `DELETE` ends.
+    pub(crate) fn learn(
+        self: &Arc<Self>,
+        chain: &VerifiedChain,
+        ends: Option<&HeaderMap>,
+    ) -> Box<dyn ReplyHook> {
+        let ends = ends.and_then(|headers| headers.get(HEADER)?.to_str().ok()).map(str::to_owned);
+        Box::new(Learn { sessions: Arc::clone(self), owner: Owner::of(chain), ends })
     }
 }
 
 struct Learn {
     sessions: Arc<Sessions>,
     owner: Owner,
+    ends: Option<String>,
 }
 
 impl ReplyHook for Learn {
     fn head(&mut self, parts: &response::Parts) {
+        if let Some(ended) = self.ends.as_ref().filter(|_| parts.status.is_success()) {
+            self.sessions.0.invalidate(ended);
+            return;
+        }
         let id = parts.headers.get(HEADER).and_then(|id| id.to_str().ok());
         if let Some(id) = id.filter(|id| parts.status.is_success() && id.len() <= ID_BYTES_MAX) {
             // The first to be given an id keeps it.

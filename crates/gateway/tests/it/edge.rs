@@ -141,6 +141,11 @@ impl Edge {
         panic!("the gateway did not become ready");
     }
 
+    /// Where the gateway keeps its state.
+    pub fn state_dir(&self) -> std::path::PathBuf {
+        self._state.path().join("state")
+    }
+
     /// Asks the gateway to stop; the handle resolves when it has.
     pub fn shut_down(&mut self) -> tokio::task::JoinHandle<()> {
         let _ = self.stop.take().unwrap().send(());

@@ -15,6 +15,7 @@
 mod authority;
 mod calls;
 mod edge;
+mod mcp;
 mod offline;
 mod reads;
 mod spool;

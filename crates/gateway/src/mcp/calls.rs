@@ -1,0 +1,163 @@
+//! The requests that use authority: which scope, of what, with which arguments.
+
+use bailiwick_core::outcome::Outcome;
+use bailiwick_core::scope::Scope;
+use bailiwick_policy::ResourceFacts;
+use serde_json::{Map, Value};
+
+use super::message::{Message, is_stateless};
+use super::{Asking, McpAdapter};
+use crate::call::{Call, CallEffect, Needs, ToolFacts};
+use crate::errand::Errands;
+use crate::stop::Stop;
+
+/// The resources that a subscription of the revision without sessions names.
+const SUBSCRIBED: &str = "/params/notifications/resourceSubscriptions";
+
+/// Whether a `subscriptions/listen` names resources; otherwise it is about lists alone.
+pub(super) fn names_resources(message: &Message) -> bool {
+    let named = message.value.pointer(SUBSCRIBED);
+    named.is_some_and(|named| named.as_array().is_none_or(|uris| !uris.is_empty()))
+}
+
+impl McpAdapter {
+    /// What a request asks for.
+    pub(super) async fn call<E: Errands>(
+        &self,
+        asking: &Asking<'_, E>,
+        message: &Message,
+    ) -> Result<Call, Stop> {
+        let headers = &asking.parts.headers;
+        let (resources, prompts) = (self.tools.resources.as_ref(), self.tools.prompts.as_ref());
+        match message.method.as_str() {
+            "tools/call" => self.tool_call(asking, message).await,
+            // Gone from the revision without sessions: `subscriptions/listen` is in their place.
+            "resources/subscribe" | "resources/unsubscribe"
+                if is_stateless(headers, &message.value) =>
+            {
+                Err(message.unknown(headers))
+            }
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+                self.target(resources, message, "uri")
+            }
+            "subscriptions/listen" => self.listen(message),
+            "prompts/get" => self.target(prompts, message, "name"),
+            "completion/complete" => self.completion(message),
+            _ => Err(message.unknown(headers)),
+        }
+    }
+
+    async fn tool_call<E: Errands>(
+        &self,
+        asking: &Asking<'_, E>,
+        message: &Message,
+    ) -> Result<Call, Stop> {
+        let tools = &*self.tools;
+        let name = message.text("name")?;
+        let Some(scope) = tools.scope(name) else {
+            let detail = "the tool is not one that this route serves";
+            return Err(Stop::new(Outcome::ScopeNotGranted, detail));
+        };
+        let given = match message.value.pointer("/params/arguments") {
+            None => Map::new(),
+            Some(Value::Object(given)) => given.clone(),
+            Some(_) => return Err(Stop::new(Outcome::Malformed, "`arguments` is no object")),
+        };
+        let plain = || ResourceFacts { id: name.to_owned(), ..tools.plain.clone() };
+        let named = tools.named.get(name);
+        let mut call = Call {
+            scope,
+            resource: named.map_or_else(plain, |tool| tool.resource.clone()),
+            binding: self.binding,
+            arguments: given,
+            effect: named.map_or(CallEffect::Unknown, |tool| tool.effect),
+            trust: named.and_then(|tool| tool.trust.clone()),
+            tool: Some(ToolFacts { name: name.to_owned(), descriptor: None }),
+            needs: named.map(|tool| tool.needs.clone()).unwrap_or_default(),
+        };
+        // The server is asked for nobody who may not call the tool anyway: that is refused later.
+        if !asking.chain.claims().authority.scopes.covers(&call.scope) {
+            return Ok(call);
+        }
+        let listed = tools.catalogue.listed(asking.parts, message, &tools.pins, asking.errands);
+        let listed = listed.await?;
+        let refused = |why: &str| {
+            Stop::new(Outcome::ToolUnapproved, format!("the tool is not served now: {why}"))
+        };
+        let (hash, parameters) =
+            listed.get(name).ok_or_else(|| refused("its server does not list it"))?;
+        tools.pins.require(name, hash).map_err(|why| refused(&why))?;
+        let body = message.value.pointer("/params/arguments").unwrap_or(&Value::Null);
+        parameters.compare(&asking.parts.headers, body).map_err(|what| message.mismatch(&what))?;
+        let none = std::collections::BTreeMap::new();
+        let renamed = named.map_or(&none, |tool| &tool.arguments);
+        call.arguments = parameters.read(call.arguments, renamed)?;
+        call.tool = Some(ToolFacts { name: name.to_owned(), descriptor: Some(hash.clone()) });
+        Ok(call)
+    }
+
+    /// A read of a resource or a prompt.
+    fn target(&self, scope: Option<&Scope>, message: &Message, name: &str) -> Result<Call, Stop> {
+        let scope = served(scope, message)?;
+        let target = message.text(name)?;
+        let mut arguments = match message.value.pointer("/params/arguments") {
+            Some(Value::Object(given)) => given.clone(),
+            _ => Map::new(),
+        };
+        arguments.insert(name.to_owned(), target.into());
+        Ok(self.read(scope, target, arguments))
+    }
+
+    /// Changes of resources are told to whoever may read them.
+    fn listen(&self, message: &Message) -> Result<Call, Stop> {
+        let scope = served(self.tools.resources.as_ref(), message)?;
+        let named = message.value.pointer(SUBSCRIBED).and_then(Value::as_array);
+        let uris: Option<Vec<&str>> =
+            named.and_then(|named| named.iter().map(Value::as_str).collect());
+        let Some(uris) = uris else {
+            return Err(Stop::new(
+                Outcome::Malformed,
+                "`resourceSubscriptions` is no list of URIs",
+            ));
+        };
+        // One is decided like one that is read; several are a list, which a constraint on one refuses.
+        let (target, uri) = match *uris {
+            [one] => (one, one.into()),
+            _ => ("resources", uris.into()),
+        };
+        let arguments = Map::from_iter([("uri".to_owned(), uri)]);
+        Ok(self.read(scope, target, arguments))
+    }
+
+    /// Completion tells what there is: it takes what reading or getting it takes.
+    fn completion(&self, message: &Message) -> Result<Call, Stop> {
+        let malformed = || Stop::new(Outcome::Malformed, "`ref` is no prompt and no resource");
+        let text = |at: &str| message.value.pointer(at).and_then(Value::as_str);
+        let (scope, name) = match text("/params/ref/type") {
+            Some("ref/prompt") => (self.tools.prompts.as_ref(), "name"),
+            Some("ref/resource") => (self.tools.resources.as_ref(), "uri"),
+            _ => return Err(malformed()),
+        };
+        let scope = served(scope, message)?;
+        let target = text(&format!("/params/ref/{name}")).ok_or_else(malformed)?;
+        let mut arguments = match message.value.pointer("/params/context/arguments") {
+            Some(Value::Object(given)) => given.clone(),
+            _ => Map::new(),
+        };
+        arguments.insert(name.to_owned(), target.into());
+        Ok(self.read(scope, target, arguments))
+    }
+
+    fn read(&self, scope: Scope, target: &str, arguments: Map<String, Value>) -> Call {
+        let resource = ResourceFacts { id: target.to_owned(), ..self.tools.plain.clone() };
+        let (binding, effect, needs) = (self.binding, CallEffect::Read, Needs::default());
+        Call { scope, resource, binding, arguments, effect, trust: None, tool: None, needs }
+    }
+}
+
+fn served(scope: Option<&Scope>, message: &Message) -> Result<Scope, Stop> {
+    scope.cloned().ok_or_else(|| {
+        let detail = format!("{} is not served on this route", message.method);
+        Stop::new(Outcome::ScopeNotGranted, detail)
+    })
+}
