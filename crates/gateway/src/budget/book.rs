@@ -128,8 +128,18 @@ impl Book {
     fn nodes(&self, need: &Need) -> Option<Vec<TokenId>> {
         match need.of {
             Whose::Unsettled(node, _) => Some(vec![node]),
-            Whose::Line => self.lines.get(&(need.jti, need.kind, Arc::clone(&need.key))).cloned(),
+            Whose::Line => self.line(need.jti, need).cloned().or_else(|| {
+                // Below a hop whose budgets are known, there is one more: the child's own. What is held
+                // of those above is drawn on; asked for again, it could be refused for being held here.
+                let above = self.line(need.parent?, need)?;
+                let subtree = need.kind == DebitKind::Subtree;
+                subtree.then(|| [&[need.jti], above.as_slice()].concat())
+            }),
         }
+    }
+
+    fn line(&self, token: TokenId, need: &Need) -> Option<&Vec<TokenId>> {
+        self.lines.get(&(token, need.kind, Arc::clone(&need.key)))
     }
 
     fn ask_line(&self, need: &Need) -> LeaseNeed {
@@ -206,8 +216,16 @@ impl Book {
         }
         for need in ask.needs.iter().filter(|need| need.node.is_none()) {
             let of = leases.iter().filter(|l| l.key == need.key && l.kind == need.kind);
-            let nodes = of.map(|lease| lease.node).collect();
-            self.lines.insert((ask.jti, need.kind, need.key.as_str().into()), nodes);
+            let nodes: Vec<TokenId> = of.map(|lease| lease.node).collect();
+            let key: Arc<str> = need.key.as_str().into();
+            if need.kind == DebitKind::Subtree {
+                // Where the line passes another hop, the rest of it is that hop's own line.
+                for (place, node) in nodes.iter().enumerate().skip(1) {
+                    let rest = nodes.get(place..).unwrap_or_default().to_vec();
+                    self.lines.entry((*node, need.kind, Arc::clone(&key))).or_insert(rest);
+                }
+            }
+            self.lines.insert((ask.jti, need.kind, key), nodes);
         }
         for lease in leases {
             let key = (task, lease.node, lease.kind, lease.key.as_str().into());
@@ -277,3 +295,6 @@ fn requests(epoch: EpochId, needs: &[Need], missing: Vec<LeaseNeed>) -> Vec<Leas
     let request = |needs: &[LeaseNeed]| LeaseRequest { epoch, jti, needs: needs.to_vec() };
     missing.chunks(LEASE_NEEDS_MAX).map(request).collect()
 }
+
+#[cfg(test)]
+mod tests;

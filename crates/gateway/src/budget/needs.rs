@@ -16,6 +16,9 @@ pub(super) struct Need {
     pub(super) of: Whose,
     /// The last settled token of the chain.
     pub(super) jti: TokenId,
+    /// The token above that one; none when any of the line was renewed, since the budgets of a hop are
+    /// those of its first token.
+    pub(super) parent: Option<TokenId>,
     pub(super) kind: DebitKind,
     pub(super) key: Arc<str>,
     pub(super) amount: Micros,
@@ -37,7 +40,7 @@ pub(super) enum Whose {
 pub(super) fn needs(chain: &VerifiedChain, call: &CallArguments) -> Result<Vec<Need>, Stop> {
     let leaf = chain.claims();
     if chain.unsettled() == 0 {
-        return Ok(of(leaf, call).map(|debit| need(Whose::Line, leaf.jti, debit)).collect());
+        return Ok(of(leaf, call).map(|debit| need(Whose::Line, leaf, debit)).collect());
     }
     let hops: Vec<&HopClaims> = chain.hops().collect();
     let first = hops.len().saturating_sub(chain.unsettled());
@@ -45,14 +48,13 @@ pub(super) fn needs(chain: &VerifiedChain, call: &CallArguments) -> Result<Vec<N
         let detail = "an unsettled hop was presented without its parent";
         return Err(Stop::new(Outcome::ProvenanceMissing, detail));
     };
-    let jti = settled.jti;
     // Another token's lifetime budget is drawn on by its own holder only.
     let subtree = |debit: &Debit| debit.kind == DebitKind::Subtree;
-    let above = of(settled, call).filter(subtree).map(|debit| need(Whose::Line, jti, debit));
+    let above = of(settled, call).filter(subtree).map(|debit| need(Whose::Line, settled, debit));
     let mut needs: Vec<Need> = above.collect();
     for hop in hops.iter().skip(first) {
         let own = of(hop, call).filter(|debit| subtree(debit) || hop.jti == leaf.jti);
-        needs.extend(own.map(|debit| need(Whose::Unsettled(hop.jti, debit.limit), jti, debit)));
+        needs.extend(own.map(|debit| need(Whose::Unsettled(hop.jti, debit.limit), settled, debit)));
     }
     Ok(needs)
 }
@@ -61,8 +63,17 @@ fn of(claims: &HopClaims, call: &CallArguments) -> impl Iterator<Item = Debit> {
     claims.authority.constraints.debits(call).into_iter()
 }
 
-fn need(of: Whose, jti: TokenId, debit: Debit) -> Need {
-    Need { of, jti, kind: debit.kind, key: debit.key.into(), amount: debit.amount }
+fn need(of: Whose, settled: &HopClaims, debit: Debit) -> Need {
+    let lineage = &settled.hop.lineage;
+    let renewed = lineage.len() != usize::from(settled.del_depth);
+    Need {
+        of,
+        jti: settled.jti,
+        parent: lineage.last().copied().filter(|_| !renewed),
+        kind: debit.kind,
+        key: debit.key.into(),
+        amount: debit.amount,
+    }
 }
 
 #[cfg(test)]
