@@ -31,6 +31,9 @@ pub(crate) struct Attempt {
     pub(crate) agent: Option<AgentId>,
     /// The proof of possession, once verified: burnt even when the request is refused.
     pub(crate) proof: Option<(Sha256Hash, UnixMillis)>,
+    /// The call is allowed and recorded: this decision is taken, and what fails after it is its
+    /// outcome.
+    pub(crate) allowed: bool,
     /// What else is worth keeping with a refusal.
     known: Map<String, Value>,
 }
@@ -62,6 +65,7 @@ impl Attempt {
             jti: None,
             agent: None,
             proof: None,
+            allowed: false,
             known: Map::new(),
         }
     }
@@ -92,6 +96,10 @@ impl Attempt {
     pub(crate) async fn refuse(self, gateway: &Gateway, stop: Stop) -> Refused {
         if stop.nonce_required {
             return stop.into();
+        }
+        if self.allowed {
+            tracing::info!(code = stop.code.code(), decision = %self.id, detail = %stop.detail, "failed");
+            return Refused { decision: Some(self.id), ..stop.into() };
         }
         let ProblemCode::Outcome(outcome) = stop.code else {
             gateway.metrics.decided(stop.code.code());

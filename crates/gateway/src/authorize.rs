@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::constraint::{CallArguments, ReadSet, Rule, Totals};
 use bailiwick_core::outcome::Outcome;
-use bailiwick_core::{AgentId, Refusal, VerifiedChain};
+use bailiwick_core::{AgentId, Refusal, UnixMillis, VerifiedChain};
 use bailiwick_ledger::{Receipt, Record, Recorded, record};
 use bailiwick_policy::{
     Act, AgentFacts, ChainFacts, Denial, Facts, Permit, PolicySet, Provenance, decide,
@@ -22,6 +22,7 @@ use crate::budget::{Draw, Reserved};
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::offline;
+use crate::reply::ReplyHook;
 use crate::route::Route;
 use crate::spool::LocalEffect;
 use crate::standing::TaskContext;
@@ -31,6 +32,8 @@ use crate::stop::Stop;
 pub(crate) struct Allowed<R> {
     pub(crate) chain: Arc<VerifiedChain>,
     pub(crate) permit: Permit<R>,
+    /// Records what the call returns, where something of it is trusted.
+    pub(crate) recorder: Option<Box<dyn ReplyHook>>,
     members: Map<String, Value>,
 }
 
@@ -94,10 +97,16 @@ pub(crate) async fn authorize<R: Send>(
         (first, asked) => approve(question, &set, facts, first, asked, attempt).await?,
     };
 
+    // Before the record, so that a call that cannot be told of is refused and never was allowed.
+    gateway.reads.expose(&task, call).await?;
+    let now = gateway.clock.now();
+    question.require_still(now)?;
     let members = question.members(&reserved, approved.as_ref());
     let effect = LocalEffect { proof: attempt.proof, draws: reserved.draws().to_vec() };
-    let allowed = Allowed { chain: Arc::clone(chain), permit, members };
+    let recorder = gateway.reads.hook(&task, call);
+    let allowed = Allowed { chain: Arc::clone(chain), permit, recorder, members };
     let recorded = record(&gateway.spool, allowed, effect).await.map_err(|error| error.error)?;
+    attempt.allowed = true;
     reserved.spent();
     gateway.metrics.decided("allow");
     Ok(recorded)
@@ -191,6 +200,16 @@ async fn approve<R: Send>(
 }
 
 impl Question<'_> {
+    /// Others were asked meanwhile: a chain that died or ended while they took their time is refused.
+    fn require_still(&self, now: UnixMillis) -> Result<(), Stop> {
+        let Self { gateway, chain, call, .. } = *self;
+        gateway.standing.require_alive(chain, call.resource.sensitivity, now)?;
+        if now >= chain.expires() {
+            return Err(Stop::new(Outcome::Expired, "the token ended while the call was decided"));
+        }
+        Ok(())
+    }
+
     /// What policy is told, from verified sources only.
     fn facts(&self, task: &TaskContext, attempt: &Attempt) -> Result<Facts, Stop> {
         let claims = self.chain.claims();

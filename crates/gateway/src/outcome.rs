@@ -12,8 +12,11 @@ use crate::gateway::Gateway;
 use crate::spool::LocalEffect;
 use crate::stream::Ending;
 
-/// An allowed call whose reply is on its way.
-pub(crate) struct Outcoming {
+/// An allowed call whose reply is on its way. Dropped before it has ended, it was abandoned: whoever
+/// asked went away while the upstream was asked.
+pub(crate) struct Outcoming(Option<Running>);
+
+struct Running {
     gateway: Arc<Gateway>,
     route: Arc<str>,
     decision: DecisionId,
@@ -31,22 +34,43 @@ impl Outcoming {
         task: TaskId,
         watch: Stopwatch,
     ) -> Self {
-        Self { gateway, route, decision, task, status: 0, bytes: 0, watch }
+        Self(Some(Running { gateway, route, decision, task, status: 0, bytes: 0, watch }))
     }
 
     /// The upstream began to answer.
     pub(crate) fn answered(&mut self, status: http::StatusCode) {
-        self.status = status.as_u16();
+        if let Some(running) = &mut self.0 {
+            running.status = status.as_u16();
+        }
     }
 
     /// Part of the reply was passed on.
     pub(crate) fn sent(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if let Some(running) = &mut self.0 {
+            running.bytes = running.bytes.saturating_add(bytes);
+        }
     }
 
     /// The reply is over. The receipt is appended in the background: the call was decided and
     /// recorded before it was made, and nothing is released by this.
-    pub(crate) fn ended(self, ending: Ending) {
+    pub(crate) fn ended(mut self, ending: Ending) {
+        if let Some(running) = self.0.take() {
+            running.ended(ending);
+        }
+    }
+}
+
+impl Drop for Outcoming {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.ended(Ending::Abandoned);
+        }
+    }
+}
+
+impl Running {
+    fn ended(self, ending: Ending) {
         let gateway = Arc::clone(&self.gateway);
         gateway.metrics.ended(ending.as_str());
         let outcome = CallOutcome {
@@ -67,7 +91,7 @@ struct CallOutcome {
     time_ms: u64,
     took_ms: u64,
     ending: Ending,
-    call: Outcoming,
+    call: Running,
 }
 
 impl Record for CallOutcome {

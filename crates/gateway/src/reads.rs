@@ -240,6 +240,11 @@ struct Recorder {
 }
 
 impl ReplyHook for Recorder {
+    /// What it does not see is not admissible later.
+    fn must_see(&self) -> bool {
+        false
+    }
+
     fn message(&mut self, status: StatusCode, message: &mut Value) -> Touched {
         let Trusted { rule, place } = &self.trusted;
         if let Some(result) = place.find(rule, status, message) {

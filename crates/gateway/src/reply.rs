@@ -15,8 +15,13 @@ pub(crate) enum Touched {
 
 /// Looks at the JSON of a reply before the agent gets it: the whole body of an
 /// `application/json` reply, or the data of each event of a `text/event-stream`. A reply of
-/// another media type is not shown to hooks.
+/// another media type is shown to no hook, and reaches the agent only past those who need not see it.
 pub(crate) trait ReplyHook: Send + 'static {
+    /// Whether nothing may reach the agent that this hook could not look at.
+    fn must_see(&self) -> bool {
+        true
+    }
+
     /// Called once with status and headers, whatever the media type.
     fn head(&mut self, _parts: &http::response::Parts) {}
 

@@ -71,8 +71,9 @@ pub(crate) struct Guarded {
     ended: Option<Ended>,
     filter: Option<EventFilter>,
     outcome: Option<Outcoming>,
-    /// Held while the reply runs; frees its place among the requests in flight.
-    _place: tokio::sync::OwnedSemaphorePermit,
+    /// Held while the reply runs; frees its place among the requests in flight. None for a reply that is
+    /// whole already, to somebody nobody knows: who does not read it holds no place.
+    _place: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 impl Guarded {
@@ -82,7 +83,7 @@ impl Guarded {
         ended: Option<Ended>,
         filter: Option<EventFilter>,
         outcome: Option<Outcoming>,
-        place: tokio::sync::OwnedSemaphorePermit,
+        place: Option<tokio::sync::OwnedSemaphorePermit>,
     ) -> Body {
         Self { inner, idle, silence: None, ended, filter, outcome, _place: place }.boxed_unsync()
     }
@@ -93,7 +94,11 @@ impl Guarded {
         }
     }
 
-    fn fail(&mut self, ending: Ending, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn fail(
+        &mut self,
+        ending: Ending,
+        error: BoxError,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.end(ending);
         Poll::Ready(Some(Err(error)))
     }

@@ -1,4 +1,8 @@
 //! What a message asks for: its skill, and its structured parts as arguments.
+//!
+//! Agents read these names in more spellings than one: ProtoJSON takes `task_id` for `taskId`, Go takes
+//! `TaskId`. What is decided on is read in the one spelling of the specification, so every other is
+//! refused.
 
 use bailiwick_core::outcome::Outcome;
 use serde_json::{Map, Value};
@@ -8,6 +12,22 @@ use crate::stop::Stop;
 
 /// Prefix of the metadata members that are the gateway's to read and to write.
 const OURS: &str = "urn:bailiwick:";
+
+/// Members of a `SendMessageRequest`, of its `configuration`, of a message and of a part.
+const REQUEST: [&str; 4] = ["tenant", "message", "configuration", "metadata"];
+const CONFIGURATION: [&str; 4] =
+    ["acceptedOutputModes", "taskPushNotificationConfig", "historyLength", "returnImmediately"];
+const MESSAGE: [&str; 8] = [
+    "messageId",
+    "contextId",
+    "taskId",
+    "role",
+    "parts",
+    "metadata",
+    "extensions",
+    "referenceTaskIds",
+];
+const PART: [&str; 7] = ["text", "raw", "url", "data", "metadata", "filename", "mediaType"];
 
 /// A message on its way to the agent.
 #[derive(Debug)]
@@ -28,17 +48,23 @@ pub(crate) struct Sent {
 pub(crate) fn read(mut body: Value, at: &str) -> Result<Sent, Stop> {
     let malformed = |what: &str| Stop::new(Outcome::Malformed, what);
     let request = body.pointer_mut(at).ok_or_else(|| malformed("the request has no params"))?;
-    if request.get("tenant").is_some_and(|tenant| tenant != "") {
-        return Err(malformed("`tenant` is not served on this route"));
-    }
-    let configured = request.pointer("/configuration/taskPushNotificationConfig");
-    if configured.is_some_and(|config| !config.is_null()) {
+    require_names(request, &REQUEST)?;
+    require_no_tenant(request)?;
+    let configuration = request.get("configuration").unwrap_or(&Value::Null);
+    require_names(configuration, &CONFIGURATION)?;
+    let pushed = configuration
+        .as_object()
+        .into_iter()
+        .flatten()
+        .any(|(name, value)| folded(name).contains("pushnotification") && !value.is_null());
+    if pushed {
         let detail = "push notifications would carry results past this gateway";
         return Err(Stop::new(Outcome::ScopeNotGranted, detail));
     }
     let outer = request.get("metadata").and_then(|m| m.get(SKILL_KEY)).cloned();
     strip(request);
     let message = request.get_mut("message").ok_or_else(|| malformed("there is no `message`"))?;
+    require_names(message, &MESSAGE)?;
     let parts = message.get("parts").and_then(Value::as_array);
     let arguments = arguments(parts.ok_or_else(|| malformed("the message has no `parts`"))?)?;
     let inner = message.get("metadata").and_then(|m| m.get(SKILL_KEY)).cloned();
@@ -70,6 +96,31 @@ pub(crate) fn read(mut body: Value, at: &str) -> Result<Sent, Stop> {
     Ok(Sent { body, carry_at: format!("{at}/message/metadata"), skill, task, arguments })
 }
 
+/// Refuses a member that some agent takes for one of these, and that is not written like it.
+pub(super) fn require_names(holder: &Value, names: &[&str]) -> Result<(), Stop> {
+    for name in holder.as_object().into_iter().flat_map(Map::keys) {
+        let fold = folded(name);
+        if let Some(exact) = names.iter().find(|exact| *exact != name && folded(exact) == fold) {
+            return Err(Stop::new(Outcome::Malformed, format!("a member is written `{exact}`")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses another tenant of the agent: whose it would be, nobody decided.
+pub(super) fn require_no_tenant(request: &Value) -> Result<(), Stop> {
+    if request.get("tenant").is_some_and(|tenant| !tenant.is_null() && tenant != "") {
+        return Err(Stop::new(Outcome::Malformed, "`tenant` is not served on this route"));
+    }
+    Ok(())
+}
+
+/// A name as the most lenient of readers compares it: without case and separators.
+pub(super) fn folded(name: &str) -> String {
+    let letters = name.chars().filter(|c| !matches!(c, '_' | '-'));
+    letters.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
 /// Takes away what only the gateway may say.
 fn strip(holder: &mut Value) {
     if let Some(metadata) = holder.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -82,6 +133,7 @@ fn arguments(parts: &[Value]) -> Result<Map<String, Value>, Stop> {
     let mut arguments = Map::new();
     let (mut texts, mut urls) = (Vec::new(), Vec::new());
     for part in parts {
+        require_names(part, &PART)?;
         let part = part.as_object().ok_or_else(|| malformed("a part is no object"))?;
         match (part.get("text"), part.get("data"), part.get("url"), part.get("raw")) {
             (Some(Value::String(text)), None, None, None) => texts.push(text.clone()),

@@ -10,6 +10,8 @@ use super::message::{self, Sent};
 use crate::call::RefusalForm;
 use crate::stop::Stop;
 
+/// Members of a request about remote tasks that say which.
+const PARAMS: [&str; 3] = ["id", "tenant", "name"];
 /// Characters of a remote task's id.
 const TASK_ID_CHARS_MAX: usize = 256;
 
@@ -58,6 +60,12 @@ pub(crate) fn json_rpc(path: &str, body: Option<Value>) -> Result<(Operation, Wi
     ) else {
         return Err(malformed("the body is no JSON-RPC 2.0 request"));
     };
+    let params = members.get("params").unwrap_or(&Value::Null);
+    message::require_names(params, &PARAMS)?;
+    message::require_no_tenant(params)?;
+    if params.get("name").is_some() {
+        return Err(malformed("`params.name` would name the task a second time"));
+    }
     let id = match members.get("id") {
         Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
         _ => return Err(malformed("`id` is neither text nor a number")),
@@ -93,15 +101,23 @@ pub(crate) fn rest(
     query: Option<&str>,
     body: Option<Value>,
 ) -> Result<(Operation, Wire), Stop> {
-    let plain = |text: &str| {
-        text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/".contains(&b))
-    };
+    let plain =
+        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/".contains(&b));
     if !plain(rest) || rest.contains("//") || rest.split('/').any(|part| part == "..") {
         return Err(Stop::new(Outcome::Malformed, "the path is not in its plain form"));
     }
     let query = query.filter(|query| !query.is_empty());
     if query.is_some_and(|query| !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
         return Err(Stop::new(Outcome::Malformed, "the query is not in its plain form"));
+    }
+    // The path says which task: nothing else may say another.
+    let names = query.unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    let mut names = names.chain(
+        body.iter().filter_map(Value::as_object).flat_map(|it| it.keys().map(String::as_str)),
+    );
+    if names.any(|name| name.contains('%') || PARAMS.contains(&message::folded(name).as_str())) {
+        let detail = "the path alone names the task, and there are no tenants";
+        return Err(Stop::new(Outcome::Malformed, detail));
     }
     let path = format!("{base}{rest}");
     let wire = Wire {

@@ -115,7 +115,10 @@ async fn what_is_not_plainly_served_is_refused(
     #[case] code: &str,
 ) {
     let refusal = refused(map(&adapter(CONFIG), "POST", path, body, &alice()).await);
-    assert!(refusal == code || (code == "not_found" && refusal == "method_not_allowed"), "{refusal}");
+    assert!(
+        refusal == code || (code == "not_found" && refusal == "method_not_allowed"),
+        "{refusal}"
+    );
 }
 
 #[tokio::test]
@@ -161,7 +164,8 @@ fn card() -> Value {
 #[tokio::test]
 async fn the_card_leads_to_the_gateway_and_declares_the_chain() {
     let adapter = adapter(CONFIG);
-    let (parts, ()) = Request::get("/summarizer/.well-known/agent-card.json").body(()).unwrap().into_parts();
+    let (parts, ()) =
+        Request::get("/summarizer/.well-known/agent-card.json").body(()).unwrap().into_parts();
     assert!(adapter.is_open(&parts, CARD_PATH));
     let inbound = Inbound { parts: &parts, path: CARD_PATH, body: None };
     let mut mapped = adapter.map(inbound, None).await.unwrap();
@@ -194,7 +198,9 @@ fn sha256_of(card: &Value) -> String {
 
 #[test]
 fn a_version_that_is_not_read_is_refused() {
-    for (versions, good) in [(&["1.0"][..], true), (&["0.3"], false), (&[], false), (&["1.0", "1.0"], false)] {
+    for (versions, good) in
+        [(&["1.0"][..], true), (&["0.3"], false), (&[], false), (&["1.0", "1.0"], false)]
+    {
         let mut request = Request::post("/");
         for version in versions {
             request = request.header("A2A-Version", *version);
@@ -210,4 +216,63 @@ fn a_configuration_without_skills_is_refused() {
     assert!(A2aAdapter::compile(&none, &route(), "https://g.example").is_err());
     let wrong = toml::from_str(&format!("default_skill = \"x\"\n{CONFIG}")).unwrap();
     assert!(A2aAdapter::compile(&wrong, &route(), "https://g.example").is_err());
+}
+
+/// ProtoJSON takes the names of the `.proto` file too, and Go takes any case.
+#[rstest]
+#[case("/params/message", "task_id", json!("of-another"))]
+#[case("/params/message", "TaskId", json!("of-another"))]
+#[case("/params/message", "reference_task_ids", json!(["t"]))]
+#[case("/params/message", "Parts", json!([{ "data": { "document": "d2" } }]))]
+#[case("/params/message/parts/0", "Data", json!({ "document": "d2" }))]
+#[case("/params", "Message", json!({ "parts": [] }))]
+#[case("/params", "Tenant", json!("other"))]
+#[case("/params/configuration", "task_push_notification_config", json!({ "url": "https://x.example" }))]
+#[case("/params/configuration", "pushNotificationConfig", json!({ "url": "https://x.example" }))]
+#[tokio::test]
+async fn no_other_spelling_of_a_name_goes_by(
+    #[case] at: &str,
+    #[case] name: &str,
+    #[case] value: Value,
+) {
+    let adapter = adapter(CONFIG);
+    let mut body = send("summarize");
+    body["params"]["configuration"] = json!({ "historyLength": 3 });
+    let twin = map(&adapter, "POST", "/", body.clone(), &alice()).await;
+    assert_eq!(refused(twin), "mapped");
+    body.pointer_mut(at).unwrap()[name] = value;
+    let refused = refused(map(&adapter, "POST", "/", body, &alice()).await);
+    assert!(["malformed", "scope_not_granted"].contains(&refused), "{refused}");
+}
+
+#[rstest]
+#[case("POST", "/", json!({ "Id": "theirs" }))]
+#[case("POST", "/", json!({ "tenant": "theirs" }))]
+#[case("POST", "/", json!({ "name": "tasks/theirs" }))]
+#[case("GET", "/tasks/own?id=theirs", Value::Null)]
+#[case("GET", "/tasks/own?%69d=theirs", Value::Null)]
+#[case("GET", "/tasks/own?tenant=theirs", Value::Null)]
+#[case("POST", "/tasks/own:cancel", json!({ "id": "theirs" }))]
+#[tokio::test]
+async fn nothing_names_a_second_task(
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] more: Value,
+) {
+    let adapter = adapter(CONFIG);
+    let chain = alice();
+    let mut began = adapter.remote.learn(&chain);
+    let _ = began.message(StatusCode::OK, &mut json!({ "task": { "id": "own" } }));
+    let rpc = |more: &Value| {
+        let mut params = json!({ "id": "own", "historyLength": 2 });
+        params.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": params })
+    };
+    let (twin, twin_body) = match path {
+        "/" => ("/", rpc(&Value::Null)),
+        path => (path.split('?').next().unwrap(), Value::Null),
+    };
+    assert_eq!(refused(map(&adapter, method, twin, twin_body, &chain).await), "mapped");
+    let body = if path == "/" { rpc(&more) } else { more };
+    assert_eq!(refused(map(&adapter, method, path, body, &chain).await), "malformed");
 }
