@@ -44,11 +44,6 @@ impl Clock {
         UnixMillis(before.max(raw))
     }
 
-    /// Raises the mark to `instant`, for example one read back from the spool.
-    pub(crate) fn raise(&self, instant: UnixMillis) {
-        self.mark.fetch_max(instant.0, Ordering::AcqRel);
-    }
-
     /// How far the system clock is behind the mark, in milliseconds; 0 when it is not.
     pub(crate) fn lag_ms(&self) -> u64 {
         self.mark.load(Ordering::Acquire).saturating_sub(self.raw())
@@ -110,7 +105,5 @@ mod tests {
         hand.store(1_000_001, Ordering::Release);
         assert_eq!(clock.now(), UnixMillis(1_000_001));
         assert!(clock.is_sound());
-        clock.raise(UnixMillis(1_000_050));
-        assert_eq!(clock.now(), UnixMillis(1_000_050));
     }
 }

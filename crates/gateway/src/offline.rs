@@ -60,18 +60,20 @@ pub(crate) async fn settle(
     }
     let hops: Vec<&HopClaims> = chain.hops().collect();
     let first = hops.len().saturating_sub(chain.unsettled());
+    let mut end = chain.expires();
     for at in first..hops.len() {
         let (Some(parent), Some(child)) = (at.checked_sub(1).and_then(|p| hops.get(p)), hops.get(at))
         else {
             let detail = "an unsettled hop was presented without its parent";
             return Err(Stop::new(Outcome::ProvenanceMissing, detail));
         };
-        settle_hop(question, task, set, parent, child, attempt).await?;
+        end = end.min(settle_hop(question, task, set, parent, child, attempt).await?);
     }
-    gateway.settled.0.insert(key, chain.expires());
+    gateway.settled.0.insert(key, end);
     Ok(())
 }
 
+/// Settles one hop; gives the moment from which it would have to be settled again.
 async fn settle_hop(
     question: &Question<'_>,
     task: &Arc<TaskContext>,
@@ -79,7 +81,7 @@ async fn settle_hop(
     parent: &HopClaims,
     child: &HopClaims,
     attempt: &mut Attempt,
-) -> Result<(), Stop> {
+) -> Result<UnixMillis, Stop> {
     let Question { gateway, chain, .. } = *question;
     let now = attempt.now;
     attempt.note("delegator", parent.client_id.to_string());
@@ -96,6 +98,7 @@ async fn settle_hop(
         return Err(Stop::new(Outcome::ChainCycle, detail));
     }
     task.require_edge(&parent.client_id, &child.client_id, &child.authority.scopes)?;
+    let fanout = task.require_room(parent.jti, child.jti)?;
     let sensitivity = sensitivity(child, task.ceiling);
     let facts = Facts {
         actor: registered(gateway, &parent.client_id)?,
@@ -106,7 +109,7 @@ async fn settle_hop(
         chain: ChainFacts {
             agents: line.iter().take(usize::from(child.del_depth)).map(|a| (*a).to_owned()).collect(),
             depth: parent.del_depth,
-            fanout: 0,
+            fanout,
             max_depth: parent.del_max_depth,
         },
         effect: CallEffect::Unknown,
@@ -130,13 +133,16 @@ async fn settle_hop(
         .map_err(Stop::from)?;
     // A lifetime that policy caps cannot be cut short in a grant that is already signed.
     let end = child.iat.saturating_add(i64::try_from(permit.ttl_seconds()).unwrap_or(i64::MAX));
+    let end = task.hop_end(child.iat, end);
     if now.seconds() >= end {
-        let detail = "policy gives this hop a shorter life than its grant says, and that is over";
+        let detail = "policy or the workflow gives this hop a shorter life than its grant says, \
+                      and that is over";
         return Err(Stop::new(Outcome::Expired, detail));
     }
     let settled = SettledHop { child: child.clone(), permit };
     record(&gateway.spool, settled, LocalEffect::default()).await.map_err(|error| error.error)?;
-    Ok(())
+    task.hopped(parent.jti, child.jti);
+    Ok(UnixMillis::from_seconds(end))
 }
 
 /// A hop that was settled here, on its way to be recorded.

@@ -5,6 +5,7 @@
 //! counts from the time that the Authority *signed* its last word, so that a word held back on the
 //! way, or replayed, does not pass for a fresh one.
 
+mod hops;
 mod known;
 mod task;
 
@@ -99,7 +100,8 @@ impl Standing {
     /// was last heard too long ago for data of this sensitivity.
     ///
     /// # Errors
-    /// `revoked`, `task_closed`, `agent_quarantined`, `agent_unregistered`, `revocation_stale`.
+    /// `revoked`, `task_closed`, `agent_quarantined`, `agent_unregistered`, `clock_skew`,
+    /// `revocation_stale`.
     pub(crate) fn require_alive(
         &self,
         chain: &VerifiedChain,
@@ -107,6 +109,13 @@ impl Standing {
         now: UnixMillis,
     ) -> Result<(), Stop> {
         self.known.read().require_alive(&Line::of(chain))?;
+        if !self.clock.is_sound() {
+            let detail = format!(
+                "the clock of the gateway is {} ms behind what it has seen",
+                self.clock.lag_ms()
+            );
+            return Err(Stop::new(Outcome::ClockSkew, detail));
+        }
         let (age, bound) = (self.age_ms(now), self.bound_ms(sensitivity));
         if age <= bound {
             return Ok(());
@@ -234,23 +243,7 @@ impl Standing {
         self: &Arc<Self>,
         chain: &VerifiedChain,
     ) -> impl Future<Output = ()> + Send + use<> {
-        self.ended_after(chain, self.bound_ms_max())
-    }
-
-    /// As [`Self::ended`], with the staleness bound of this sensitivity.
-    pub(crate) fn ended_within(
-        self: &Arc<Self>,
-        chain: &VerifiedChain,
-        sensitivity: Sensitivity,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        self.ended_after(chain, self.bound_ms(sensitivity))
-    }
-
-    fn ended_after(
-        self: &Arc<Self>,
-        chain: &VerifiedChain,
-        bound_ms: u64,
-    ) -> impl Future<Output = ()> + Send + use<> {
+        let bound_ms = self.bound_ms_max();
         let standing = Arc::clone(self);
         let line = Line::of(chain).owned();
         // Before the first look, so that nothing falls between.
@@ -266,7 +259,7 @@ impl Standing {
                 }
                 let left = deadline.map_or(u64::MAX, |deadline| deadline.millis_since(now));
                 // Time passes without anything being heard, too.
-                let wait = Duration::from_millis(left.min(LOOK_MS).max(1));
+                let wait = Duration::from_millis(left.clamp(1, LOOK_MS));
                 let _ = tokio::time::timeout(wait, changed.changed()).await;
             }
         }

@@ -7,12 +7,13 @@ use bailiwick_api::client::ClientError;
 use bailiwick_api::enforcement::feed::EnforcementTask;
 use bailiwick_api::{ProblemCode, TaskState};
 use bailiwick_core::ReadsSalt;
-use bailiwick_core::ids::{AgentId, TaskId, TenantId, WorkflowId};
+use bailiwick_core::ids::{AgentId, TaskId, TenantId, TokenId, WorkflowId};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::{Scope, ScopeSet};
 use bailiwick_core::time::UnixMillis;
 use bailiwick_policy::{Sensitivity, SubjectFacts, TaskFacts};
 
+use super::hops::Hops;
 use crate::stop::Stop;
 
 /// Hand-overs of one workflow, at most.
@@ -31,17 +32,17 @@ pub(crate) struct TaskContext {
     pub(crate) ceiling: Sensitivity,
     pub(crate) opened: UnixMillis,
     pub(crate) deadline: UnixMillis,
-    /// Hops that one hop may make.
-    pub(crate) max_fanout: u32,
-    /// The deepest hop.
-    pub(crate) max_depth: u8,
-    /// The longest life of a hop, in seconds.
-    pub(crate) ttl_seconds_max: u64,
-    /// Whether hops may travel unsettled.
-    pub(crate) offline: bool,
     /// Salts the digests of what the task has read. Never logged.
     pub(crate) reads_salt: ReadsSalt,
+    /// Hops that one hop may make.
+    max_fanout: u32,
+    /// The longest life of a hop, in seconds.
+    ttl_seconds_max: u64,
+    /// Whether hops may travel unsettled.
+    offline: bool,
     edges: Vec<Edge>,
+    /// Hops that were settled here.
+    hops: Hops,
     /// The rank of the most sensitive that was read.
     exposure: AtomicU8,
 }
@@ -105,6 +106,26 @@ impl TaskContext {
         Err(Stop::new(Outcome::EdgeForbidden, detail))
     }
 
+    /// How often `parent` has handed on at this gateway, if it may hand on to `child` as well.
+    ///
+    /// # Errors
+    /// `fanout_exceeded`.
+    pub(crate) fn require_room(&self, parent: TokenId, child: TokenId) -> Result<u32, Stop> {
+        self.hops.require_room(parent, child, self.max_fanout)
+    }
+
+    /// The hop from `parent` to `child` was settled here.
+    pub(crate) fn hopped(&self, parent: TokenId, child: TokenId) {
+        self.hops.add(parent, child);
+    }
+
+    /// The end, in seconds, of a hop that was signed at `iat` and ends at `exp`: no hop lives longer
+    /// than its workflow says, nor past the task's deadline.
+    pub(crate) fn hop_end(&self, iat: i64, exp: i64) -> i64 {
+        let longest = i64::try_from(self.ttl_seconds_max).unwrap_or(i64::MAX);
+        exp.min(iat.saturating_add(longest)).min(self.deadline.seconds())
+    }
+
     /// The most sensitive that the task has read, as far as it is known here; public before it read
     /// anything.
     pub(crate) fn exposure(&self) -> Sensitivity {
@@ -141,11 +162,11 @@ impl TaskContext {
             opened: UnixMillis(0),
             deadline: UnixMillis(u64::MAX),
             max_fanout: 4,
-            max_depth: 4,
             ttl_seconds_max: 300,
             offline: false,
             reads_salt: ReadsSalt::new([9; 32]),
             edges: Vec::new(),
+            hops: Hops::default(),
             exposure: AtomicU8::new(0),
         }
     }
@@ -232,11 +253,11 @@ fn context(id: TaskId, view: &EnforcementTask) -> Result<TaskContext, Stop> {
         opened: view.opened_at.unix_millis(),
         deadline: view.deadline.unix_millis(),
         max_fanout: view.max_fanout,
-        max_depth: view.max_depth,
         ttl_seconds_max: view.ttl_seconds_max,
         offline: view.offline,
         reads_salt,
         edges,
+        hops: Hops::default(),
         exposure: AtomicU8::new(rank(exposure)),
     })
 }

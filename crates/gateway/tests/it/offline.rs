@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::authority::{Agent, IBAN, paying};
+use crate::authority::{Agent, IBAN, QUICKSTART, paying};
 use crate::edge::{Edge, told};
 
 async fn offline(edge: &Edge) -> (Agent, String, String, String) {
@@ -35,10 +35,21 @@ async fn pay(edge: &Edge, payer: &Agent, grant: &str, ancestors: &str) -> (u16, 
     told(response).await
 }
 
+/// Lets hops of the workflow travel unsettled.
+async fn let_travel(edge: &Edge) {
+    let life = "ttl_seconds_max = 300";
+    assert!(QUICKSTART.contains(life));
+    edge.world.apply(&QUICKSTART.replace(life, &format!("{life}\noffline = true"))).await;
+}
+
 #[tokio::test]
 async fn a_grant_is_settled_here_with_the_same_record() {
     let internal = "offline_hops = true";
     let mut edge = Edge::start_with("", internal).await;
+    let (payer, grant, root, _) = offline(&edge).await;
+    let told = pay(&edge, &payer, &grant, &root).await;
+    assert_eq!(told, (403, "offline_hop_forbidden".into()), "the workflow does not let it travel");
+    let_travel(&edge).await;
     let (payer, grant, root, task) = offline(&edge).await;
     // The route's payments are confidential, and the grant reaches internal data only.
     assert_eq!(pay(&edge, &payer, &grant, &root).await, (403, "ceiling_exceeded".into()));
