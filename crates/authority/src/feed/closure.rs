@@ -24,7 +24,7 @@ use crate::authority::Authority;
 use crate::fault::Stop;
 use crate::model::{Effect, TaskRecord};
 use crate::spine::Event;
-use crate::store::{PAGE_ROWS_MAX, PageRequest};
+use crate::store::{PAGE_ROWS_MAX, PageRequest, StoreError};
 
 /// Ends that are followed at once; past it the oldest is no longer followed, and asking for its
 /// closure computes it anew.
@@ -40,20 +40,22 @@ pub(crate) struct End {
     /// The event that an enforcement point must have reached.
     seq: u64,
     tasks: Vec<TaskId>,
-    scope: Vec<(TenantId, String)>,
+    /// Tenants and environments; every one when it is not known.
+    scope: Option<Vec<(TenantId, String)>>,
 }
 
 /// Ends that are not known to be closed.
 #[derive(Default)]
 pub(crate) struct Closures(Mutex<BTreeMap<LeafIndex, End>>);
 
-/// Follows an end that has just become durable.
+/// Follows an end that has just become durable. It has happened, so this cannot fail: where the
+/// tasks cannot be read back now, every enforcement point is waited for.
 pub(crate) async fn follow(
     authority: &Authority,
     leaf: LeafIndex,
     at: UnixMillis,
     tasks: &[TaskId],
-) -> Result<End, Stop> {
+) -> End {
     // The writer has published it before it answered.
     let seq = authority.feed.seq();
     follow_from(authority, leaf, at, seq, tasks).await
@@ -65,7 +67,27 @@ async fn follow_from(
     at: UnixMillis,
     seq: u64,
     tasks: &[TaskId],
-) -> Result<End, Stop> {
+) -> End {
+    let scope = match scope_of(authority, tasks).await {
+        Ok(scope) => Some(scope),
+        Err(error) => {
+            tracing::error!(%error, leaf = leaf.0, "the tasks of an end cannot be read back");
+            None
+        }
+    };
+    let end = End { leaf, at, seq, tasks: tasks.to_vec(), scope };
+    let mut followed = authority.closures.0.lock();
+    followed.insert(leaf, end.clone());
+    if followed.len() > FOLLOWED_MAX {
+        followed.pop_first();
+    }
+    end
+}
+
+async fn scope_of(
+    authority: &Authority,
+    tasks: &[TaskId],
+) -> Result<Vec<(TenantId, String)>, StoreError> {
     let mut scope = Vec::new();
     for task in tasks {
         if let Some(task) = authority.store.task(*task).await? {
@@ -75,13 +97,7 @@ async fn follow_from(
             }
         }
     }
-    let end = End { leaf, at, seq, tasks: tasks.to_vec(), scope };
-    let mut followed = authority.closures.0.lock();
-    followed.insert(leaf, end.clone());
-    if followed.len() > FOLLOWED_MAX {
-        followed.pop_first();
-    }
-    Ok(end)
+    Ok(scope)
 }
 
 /// Waits until the end is closed, for as long as the caller wants, and reports. What is closed is
@@ -129,7 +145,7 @@ pub(crate) async fn told(
 
 /// How the end stands now.
 fn look(authority: &Authority, end: &End) -> ClosureReport {
-    authority.feed.points.report(&end.scope, end.seq, end.at, authority.clock.now())
+    authority.feed.points.report(end.scope.as_deref(), end.seq, end.at, authority.clock.now())
 }
 
 /// Records a report that is final; once.
@@ -207,7 +223,7 @@ pub(crate) async fn of_task(
     let at = task.closed_ms.unwrap_or(task.deadline_ms);
     let scope = [(task.tenant.clone(), task.env.clone())];
     let seq = authority.feed.first_seq();
-    Ok(Some(authority.feed.points.report(&scope, seq, at, now)))
+    Ok(Some(authority.feed.points.report(Some(&scope), seq, at, now)))
 }
 
 /// The last closure recorded under a key.
@@ -245,7 +261,7 @@ pub(crate) async fn restore(
     let seq = authority.feed.first_seq();
     for (leaf, (at, tasks)) in leaves.into_iter().rev().take(FOLLOWED_MAX) {
         if recorded(authority, &key_of_leaf(leaf)).await?.is_none() {
-            follow_from(authority, leaf, at, seq, &tasks).await?;
+            follow_from(authority, leaf, at, seq, &tasks).await;
         }
     }
     Ok(())

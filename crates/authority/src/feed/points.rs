@@ -242,17 +242,19 @@ impl Points {
     }
 
     /// Whether an end that is event `seq`, of `at`, is in force at every point of these tenants and
-    /// environments.
+    /// environments, or at every point there is.
     pub(crate) fn report(
         &self,
-        scope: &[(TenantId, String)],
+        scope: Option<&[(TenantId, String)]>,
         seq: u64,
         at: UnixMillis,
         now: UnixMillis,
     ) -> ClosureReport {
         let all = self.all.lock();
         let concerned = all.iter().filter(|(_, point)| {
-            scope.iter().any(|(tenant, env)| *tenant == point.tenant && *env == point.env)
+            let own =
+                |(tenant, env): &(TenantId, String)| *tenant == point.tenant && *env == point.env;
+            scope.is_none_or(|scope| scope.iter().any(own))
         });
         let points: Vec<ClosurePoint> =
             concerned.map(|(name, point)| point.report(name, seq, at, now)).collect();

@@ -95,7 +95,7 @@ fn a_point_is_pending_lost_and_then_stale() {
     let elsewhere = [("acme".parse().unwrap(), "prod".to_owned())];
     let at = clock.now();
     let look = |points: &Points, scope: &[_]| {
-        let report = points.report(scope, 5, at, clock.now());
+        let report = points.report(Some(scope), 5, at, clock.now());
         (report.state, report.points.first().map(|point| point.state))
     };
     let points = &feed.points;

@@ -75,7 +75,7 @@ async fn try_close(
     };
     burn_proof(authority, caller).await?;
     let recorded = record(&authority.store, event, effect).await.map_err(|error| error.error)?;
-    let end = closure::follow(authority, recorded.index(), now, &[id]).await?;
+    let end = closure::follow(authority, recorded.index(), now, &[id]).await;
     let tokens = killed_at(authority, recorded.index()).await?;
     let response = CloseTaskResponse {
         task_id: id,
@@ -107,8 +107,7 @@ pub(crate) async fn expire_tasks(authority: &Authority) -> Result<usize, Fault> 
         let effect = Effect::CloseTask { task: *id, state: TaskState::Expired };
         match record(&authority.store, event, effect).await {
             Ok(recorded) => {
-                let followed = closure::follow(authority, recorded.index(), now, &[*id]).await;
-                followed.map_err(Stop::into_fault)?;
+                closure::follow(authority, recorded.index(), now, &[*id]).await;
             }
             // Somebody closed it a moment ago.
             Err(error) if error.error.refused().is_some() => {}

@@ -66,7 +66,7 @@ async fn try_revoke(
     if let Some(task) = of_task.filter(|task| !concerned.contains(task)) {
         concerned.push(task);
     }
-    let end = closure::follow(authority, recorded.index(), now, &concerned).await?;
+    let end = closure::follow(authority, recorded.index(), now, &concerned).await;
     tracing::info!(revocation = %id, tokens = tokens.len(), "revoked");
     Ok(RevocationResponse {
         revocation_id: Some(id),
