@@ -84,9 +84,17 @@ async fn serve(State(server): State<Arc<Server>>, headers: HeaderMap, body: Stri
     }
 }
 
+/// The server's own stream; tells with what body it was asked for.
+async fn listen(State(server): State<Arc<Server>>, headers: HeaderMap, body: String) -> Response {
+    let asked = json!({ "method": "GET", "body": body });
+    server.seen.lock().unwrap().push((headers, asked));
+    ([("content-type", "text/event-stream")], ": hello\n\n").into_response()
+}
+
 async fn behind() -> (Edge, Arc<Server>) {
     let server = Arc::new(Server::default());
-    let router = Router::new().route("/mcp", post(serve)).with_state(Arc::clone(&server));
+    let router =
+        Router::new().route("/mcp", post(serve).get(listen)).with_state(Arc::clone(&server));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}/mcp", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -248,4 +256,27 @@ async fn who_has_no_token_is_told_where_to_get_one() {
     assert_eq!(document["scopes_supported"], json!(["banking.send_money", "files.*"]));
     assert_eq!(document["dpop_bound_access_tokens_required"], true);
     assert!(server.seen.lock().unwrap().is_empty());
+}
+
+/// A stream is housekeeping and nobody reads its body, so none goes on: a server that reads the
+/// bodies of all methods alike would find a call there.
+#[tokio::test]
+async fn a_body_that_nobody_looked_at_does_not_arrive() {
+    let (edge, server) = behind().await;
+    let (payer, held) = edge.payer().await;
+    let url = format!("{}/tools", edge.url);
+    let listen = edge
+        .http
+        .get(&url)
+        .header("Authorization", format!("DPoP {}", held.token))
+        .header("DPoP", payer.proof("GET", &url, Some(&held.token)))
+        .header("Accept", "text/event-stream")
+        .json(&payment())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(listen.status(), 200);
+    assert_eq!(listen.text().await.unwrap(), ": hello\n\n");
+    let [(_, asked)] = &server.called("GET")[..] else { panic!("not asked once") };
+    assert_eq!(asked["body"], "");
 }

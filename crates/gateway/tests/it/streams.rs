@@ -46,6 +46,25 @@ async fn completing_a_task_cuts_its_streams_and_leaves_others_alone() {
 }
 
 #[tokio::test]
+async fn a_caller_who_goes_away_before_the_answer_leaves_an_outcome() {
+    let edge = Edge::start().await;
+    let (reader, held) = edge.reader().await;
+    let url = format!("{}/bank/slow", edge.url);
+    let call = edge
+        .http
+        .get(&url)
+        .header("Authorization", format!("DPoP {}", held.token))
+        .header("DPoP", reader.proof("GET", &url, Some(&held.token)))
+        .timeout(Duration::from_millis(300));
+    assert!(call.send().await.unwrap_err().is_timeout());
+    edge.trace_with(&held.task(), |trace| trace.to_string().contains("(abandoned,")).await;
+    // The benign twin.
+    let waited = edge.call(&reader, &held, "GET", "/bank/slow", None).await;
+    assert_eq!(waited.text().await.unwrap(), "late");
+    edge.trace_with(&held.task(), |trace| trace.to_string().contains("(complete,")).await;
+}
+
+#[tokio::test]
 async fn a_large_upload_streams_through() {
     let mut edge = Edge::start().await;
     let (reader, held) = edge.reader().await;

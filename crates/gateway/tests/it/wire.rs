@@ -44,6 +44,9 @@ async fn raw(edge: &Edge, text: &str) -> Vec<String> {
 #[case::two_tokens(
     "GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nAUTH\r\nAuthorization: DPoP other\r\n\r\n"
 )]
+#[case::header_taken_away(
+    "GET /bank/files/x HTTP/1.1\r\nHost: HOST\r\nConnection: close, content-type\r\nAUTH\r\n\r\n"
+)]
 #[case::http_09("GET /bank/files/x\r\n\r\n")]
 #[tokio::test]
 async fn what_has_two_readings_is_refused(#[case] request: &str) {
