@@ -114,7 +114,7 @@ def main() -> int:
             agents = len(processes.urls) - len(cast.LEAD) - 1
             print(f"1 Authority, 1 gateway, 2 MCP servers, {agents} agents, 1 person; a process and a key each.\n")
             harness = Harness(issuer, processes.urls, tasks)
-            tallies = _replay(harness, arguments.only)
+            tallies = _replay(harness, arguments.only, as_expected=not arguments.scopes_only)
             spent = latency.measure(issuer, gateway, processes.urls["banking"], processes.tools_key)
             return _report(harness, cli, tallies, spent, directory, arguments.out)
     finally:
@@ -124,14 +124,14 @@ def main() -> int:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _replay(harness: Harness, only: str | None) -> list[Tally]:
-    tallies = [Tally(suite) for suite in cast.LEAD]
+def _replay(harness: Harness, only: str | None, as_expected: bool) -> list[Tally]:
+    tallies = [Tally(suite, as_expected) for suite in cast.LEAD]
     runs = [(t, user, How(attack)) for t in tallies for user, attack in harness.ask(t.suite, "bench/pairs", {})]
     runs = [run for run in runs if only is None or f"{run[0].suite}/{run[1]}" == only]
     asking = [
         (tally, user, How(how.injection, person=True))
         for tally, user, how in runs
-        if "asks" in harness.tasks[f"{tally.suite}/{user}"]
+        if as_expected and "asks" in harness.tasks[f"{tally.suite}/{user}"]
     ]
     _work("no gate    ", WORKERS, harness.ungated, runs)
     _work("Bailiwick  ", WORKERS, harness.run, runs)
@@ -215,6 +215,7 @@ def _without_constraints(documents: Path, directory: Path) -> Path:
     content = tomllib.loads(documents.read_text())
     for workflow in content.get("workflow", []):
         workflow["authority"]["constraints"] = []
+        workflow.pop("approvers", None)
     plain = directory / f"{documents.stem}.json"
     plain.write_text(json.dumps(content))
     return plain

@@ -38,13 +38,13 @@ class Processes:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
+        # The last started first, and each waited for: a gateway gives back to the Authority what it leased.
         for process in reversed(self._running):
             if process.stdin:
                 process.stdin.close()
             process.terminate()
-        for process in self._running:
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=15)
             except subprocess.TimeoutExpired:
                 process.kill()
 

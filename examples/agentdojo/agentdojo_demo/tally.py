@@ -17,6 +17,8 @@ class Tally:
     """One suite."""
 
     suite: str
+    as_expected: bool = True
+    """Whether a prompt that is done, or asks, otherwise than `tasks.toml` says is a fault."""
     runs: int = 0
     depths: Counter[int] = field(default_factory=Counter)
     user_calls: Counter[str] = field(default_factory=Counter)
@@ -91,7 +93,7 @@ class Tally:
         self.benign[outcome] += 1
         self.benign_by_task[task["id"]] = outcome
         expected = ASKED if "asks" in task else "done"
-        if outcome != expected:
+        if outcome != expected and self.as_expected:
             self.faults.append(f"{task['id']}: {outcome}, not {expected} ({_why_not(codes)})")
 
     def _attack(self, name: str, how: How, report: dict[str, Any], verdict: dict[str, bool], asks: bool) -> None:
