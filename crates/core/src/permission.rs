@@ -19,6 +19,8 @@ use self::pattern::{covers, overlaps};
 pub const PERMISSION_TEXT_BYTES_MAX: usize = 512;
 /// Lines (an action pattern of a permission) of one credential.
 pub const PERMISSION_LINES_MAX: usize = 5_000;
+/// Bytes of everything that one credential's permissions say.
+pub const PERMISSION_BYTES_MAX: usize = 256 * 1024;
 /// Denials of one credential.
 pub const DENIALS_MAX: usize = 200;
 /// Everything that one operation may need.
@@ -102,8 +104,8 @@ pub enum PermissionError {
     Text(String),
     /// It has more lines than anybody could read.
     #[error(
-        "more than {PERMISSION_LINES_MAX} permissions or {DENIALS_MAX} denials; \
-         write patterns such as `public.*` for a part of them"
+        "more than {PERMISSION_LINES_MAX} permissions, {PERMISSION_BYTES_MAX} bytes or {DENIALS_MAX} \
+         denials; write patterns such as `public.*` for a part of them"
     )]
     Many,
 }
@@ -165,6 +167,11 @@ impl Permission {
     pub fn of(need: Need) -> Self {
         let Need { action, resource } = need;
         Self { actions: vec![action], resources: resource.into_iter().collect(), ..Self::default() }
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &String> {
+        let actions = self.actions.iter().chain(&self.except_actions);
+        actions.chain(&self.resources).chain(&self.except_resources)
     }
 
     fn is_about(&self, action: &str, dialect: Dialect) -> bool {
@@ -236,13 +243,11 @@ impl PermissionSet {
     /// [`PermissionError`].
     pub fn new(dialect: Dialect, permissions: Vec<Permission>) -> Result<Self, PermissionError> {
         let denials = permissions.iter().filter(|it| it.effect == Effect::Deny).count();
-        let texts = |it: &Permission| {
-            let excepted = it.except_actions.len().saturating_add(it.except_resources.len());
-            it.actions.len().saturating_add(it.resources.len()).saturating_add(excepted)
-        };
         let lines: usize = permissions.iter().map(|it| it.actions.len()).sum();
-        let texts: usize = permissions.iter().map(texts).sum();
-        if denials > DENIALS_MAX
+        let texts = permissions.iter().flat_map(Permission::texts).count();
+        let bytes = permissions.iter().flat_map(Permission::texts).map(String::len);
+        if bytes.fold(0_usize, usize::saturating_add) > PERMISSION_BYTES_MAX
+            || denials > DENIALS_MAX
             || lines > PERMISSION_LINES_MAX
             || texts > PERMISSION_LINES_MAX.saturating_mul(4)
         {
@@ -252,9 +257,7 @@ impl PermissionSet {
             if permission.actions.is_empty() {
                 return Err(PermissionError::Empty);
             }
-            let actions = permission.actions.iter().chain(&permission.except_actions);
-            let resources = permission.resources.iter().chain(&permission.except_resources);
-            actions.chain(resources).try_for_each(|text| require_text(text))?;
+            permission.texts().try_for_each(|text| require_text(text))?;
         }
         Ok(Self { dialect, permissions })
     }

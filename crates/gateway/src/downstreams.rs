@@ -48,6 +48,9 @@ fn operations(adapter: &Adapter) -> Vec<(String, &[Need])> {
 
 /// Everything that is declared; what is more than a report holds is left out, and said.
 fn report(routes: &Routes) -> DownstreamsReport {
+    if routes.iter().count() > DOWNSTREAMS_MAX {
+        tracing::warn!("more routes than are reported; the gap does not know the others");
+    }
     let routes: Vec<Downstream> =
         routes.iter().take(DOWNSTREAMS_MAX).map(|it| downstream(it)).collect();
     DownstreamsReport { routes }

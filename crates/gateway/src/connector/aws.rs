@@ -366,7 +366,11 @@ impl Role {
             policy,
             duration: Duration::from_secs(u64::from(seconds)),
             http,
-            sessions: Cache::new(SESSIONS_MAX),
+            // What nobody has used for a session's length has ended.
+            sessions: Cache::builder()
+                .max_capacity(SESSIONS_MAX)
+                .time_to_idle(Duration::from_secs(u64::from(seconds)))
+                .build(),
             own: Arc::default(),
         })
     }

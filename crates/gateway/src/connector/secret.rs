@@ -145,7 +145,7 @@ impl SecretSource {
         match (&config.file, &config.env, &config.command) {
             (Some(path), None, None) => {
                 let source = Self::File { path: path.clone(), held: Mutex::new(None) };
-                source.from_file().map_err(|fault| named(&fault))?;
+                source.read_file().map_err(|fault| named(&fault))?;
                 Ok(source)
             }
             (None, Some(variable), None) => {
@@ -171,7 +171,7 @@ impl SecretSource {
     /// The secret as it is now.
     pub(super) async fn get(&self, now: UnixMillis) -> Result<Secret, ConnectorFault> {
         match self {
-            Self::File { .. } => self.from_file(),
+            Self::File { .. } => self.read_file(),
             Self::Env(secret) => Ok(secret.clone()),
             Self::Command { command, ttl, held } => {
                 let (command, ttl) = (Arc::clone(command), *ttl);
@@ -192,7 +192,7 @@ impl SecretSource {
         }
     }
 
-    fn from_file(&self) -> Result<Secret, ConnectorFault> {
+    fn read_file(&self) -> Result<Secret, ConnectorFault> {
         let Self::File { path, held } = self else {
             return Err(ConnectorFault("not a file".to_owned()));
         };

@@ -53,8 +53,7 @@ impl Vendor {
         let kept = Arc::clone(&asked);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let request = read(stream, |n| answer(n), &kept).await;
-                drop(request);
+                read(stream, &answer, &kept).await;
             }
         });
         Self { url, asked, task }

@@ -114,3 +114,28 @@ fn a_connector_that_cannot_be_safe_does_not_start() {
     let told = faults("[connector.key]\nheader = 'X-Api-Key'\nsecret = { env = 'hunter2' }", "");
     assert!(told[0].contains("no usable variable"), "{told:?}");
 }
+
+#[test]
+fn what_the_docs_show_is_a_configuration() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Routes {
+        route: Vec<RouteConfig>,
+    }
+    let docs = [
+        include_str!("../../../../docs/reference/connectors.md"),
+        include_str!("../../../../docs/how-to/wrap-a-vendor.md"),
+    ];
+    let mut shown = 0;
+    for text in docs {
+        for block in text.split("```toml\n").skip(1) {
+            // A block inside of a numbered step is indented; TOML does not mind.
+            let block = block.split("```").next().unwrap();
+            let read: Routes =
+                toml::from_str(block).unwrap_or_else(|error| panic!("{error}\n{block}"));
+            assert!(read.route.iter().all(|route| route.connector.is_some()));
+            shown += 1;
+        }
+    }
+    assert!(shown >= 5, "{shown}");
+}

@@ -23,8 +23,11 @@ pub(super) fn permissions(text: &str) -> Result<Vec<Permission>, String> {
         csv(text)?
     };
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // A name may hold what a permission cannot: `?` stands for it, as for any one character.
+    let named = |c: char| if c.is_whitespace() || c.is_control() { '?' } else { c };
     for grant in grants {
         let table = format!("{}.{}", grant.table_schema, grant.table_name);
+        let table: String = table.chars().map(named).collect();
         let actions = tables.entry(table).or_default();
         let mut add = |action: String| {
             if !actions.contains(&action) {

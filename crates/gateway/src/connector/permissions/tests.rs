@@ -73,7 +73,8 @@ fn postgres_grants_are_read_from_csv_and_json() {
     let csv = "grantor,grantee,table_catalog,table_schema,table_name,privilege_type,is_grantable,with_hierarchy\n\
         postgres,tool,app,public,contact,SELECT,YES,YES\r\n\
         postgres,tool,app,public,contact,UPDATE,NO,NO\n\
-        postgres,tool,app,public,\"odd,\"\"name\",INSERT,NO,NO\n";
+        postgres,tool,app,public,\"odd,\"\"name\",INSERT,NO,NO\n\
+        postgres,tool,app,public,a b,DELETE,NO,NO\n";
     let json = r#"[{"grantor":"postgres","table_schema":"public","table_name":"contact","privilege_type":"SELECT","is_grantable":"YES"}]"#;
     let (read, from_json) = (
         set(Dialect::Postgres, postgres::permissions(csv)),
@@ -85,6 +86,7 @@ fn postgres_grants_are_read_from_csv_and_json() {
     }
     assert!(can(&read, "UPDATE public.contact") && !can(&from_json, "UPDATE public.contact"));
     assert!(can(&read, "INSERT public.odd,\"name"));
+    assert!(can(&read, "DELETE public.a_b"));
     assert!(postgres::permissions("a,b\n1,2\n").is_err(), "no columns of ours");
     assert!(postgres::permissions("table_schema,table_name,privilege_type\npublic,x\n").is_err());
     assert!(postgres::permissions("table_schema,\"table_name").is_err());
