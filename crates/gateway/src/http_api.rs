@@ -4,35 +4,34 @@
 //! refused. The one canonical form of the request decides and is forwarded.
 
 mod argument;
+mod body;
 pub(crate) mod canonical;
+mod headers;
 mod openapi;
 mod operation;
+mod read;
+mod template;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bailiwick_api::ProblemCode;
+use bailiwick_core::outcome::Outcome;
 use bailiwick_core::permission::Need;
 use bailiwick_policy::{Binding, Sensitivity};
+use http::HeaderName;
 use http::request::Parts;
 use serde::Deserialize;
 
 use self::argument::ArgumentConfig;
 pub(crate) use self::operation::BodyUse;
 use self::operation::Operation;
-use crate::call::{
-    Asked, Call, CallEffect, Forward, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm,
-};
+use self::read::Told;
+pub(crate) use self::read::says_the_same;
+use crate::call::{Asked, Call, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm};
 use crate::config::RouteConfig;
 use crate::stop::Stop;
 use crate::trust::TrustRule;
-
-/// Headers by which some frameworks let a request be another one.
-const OVERRIDES: [&str; 5] = [
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-];
 
 /// An HTTP API.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,8 +41,14 @@ pub struct HttpConfig {
     pub openapi: Option<PathBuf>,
     /// The scope of an operation of the document that names none: `{operationId}` is replaced.
     pub scope_template: Option<String>,
+    /// What the document does not say of its operations, by `operationId`; it goes before what the
+    /// document says.
+    pub mapping: BTreeMap<String, MappingConfig>,
     /// What happens to a query parameter or a body member that no operation declares.
     pub undeclared: Undeclared,
+    /// Headers that go on though no operation declares them. Others, but for the plain ones of HTTP,
+    /// are left out.
+    pub pass_headers: Vec<String>,
     /// The operations. What none of them matches is refused.
     pub operation: Vec<OperationConfig>,
 }
@@ -55,7 +60,7 @@ pub enum Undeclared {
     /// The request is refused.
     #[default]
     Refuse,
-    /// They go on, and constraints and policy see them under their own names.
+    /// They go on, and constraints and policy see them under exactly their own names.
     Pass,
 }
 
@@ -65,7 +70,8 @@ pub enum Undeclared {
 pub struct OperationConfig {
     /// The method.
     pub method: String,
-    /// The path below the route, with parameters in braces: `/contacts/{id}`.
+    /// The path below the route: `/contacts/{id}`, or `/files/{path+}` for all that is below. With a
+    /// slash at its end, that is what the upstream gets.
     pub path: String,
     /// The scope that it takes.
     pub scope: String,
@@ -93,8 +99,37 @@ pub struct OperationConfig {
     /// How the body is read; by default not at all for GET, HEAD and DELETE, and else as JSON.
     #[serde(default)]
     pub body: Option<BodyUse>,
+    /// Media types of an opaque body; by default any but a form.
+    #[serde(default)]
+    pub media: Vec<String>,
     /// What it is told besides its path parameters.
     #[serde(default)]
+    pub argument: Vec<ArgumentConfig>,
+}
+
+/// What a document does not say of one of its operations.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MappingConfig {
+    /// The scope that it takes.
+    pub scope: Option<String>,
+    /// Whether it only looks, or only writes.
+    pub effect: Option<CallEffect>,
+    /// Which parts of what it returns may become later arguments.
+    pub trust: Option<TrustRule>,
+    /// How sensitive what it touches is.
+    pub sensitivity: Option<Sensitivity>,
+    /// Labels of what it touches.
+    pub labels: Option<Vec<String>>,
+    /// The id of what it touches.
+    pub resource: Option<String>,
+    /// What it takes of the vendor's credential.
+    pub needs: Option<Vec<Need>>,
+    /// How the body is read.
+    pub body: Option<BodyUse>,
+    /// Media types of an opaque body.
+    pub media: Vec<String>,
+    /// Arguments, in place of those that the document declares at the same place.
     pub argument: Vec<ArgumentConfig>,
 }
 
@@ -114,6 +149,7 @@ pub(crate) struct HttpAdapter {
     operations: Vec<Operation>,
     binding: Binding,
     undeclared: Undeclared,
+    passed: Vec<HeaderName>,
 }
 
 impl HttpAdapter {
@@ -121,19 +157,20 @@ impl HttpAdapter {
     pub(crate) fn compile(config: &HttpConfig, route: &RouteConfig) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
         let mut entries = config.operation.clone();
-        if let Some(path) = &config.openapi {
-            match openapi::read(path, config.scope_template.as_deref()) {
+        match &config.openapi {
+            Some(path) => match openapi::read(path, config) {
                 Ok(found) => entries.extend(found),
-                Err(fault) => faults.push(fault),
-            }
+                Err(found) => faults.extend(found),
+            },
+            None if config.mapping.is_empty() => {}
+            None => faults.push("[route.http.mapping] needs an `openapi` document".to_owned()),
         }
         let mut operations: Vec<Operation> = Vec::new();
         for entry in &entries {
             match Operation::compile(entry, route) {
                 Ok(operation) => {
-                    if let Some(other) = operations.iter().find(|other| other.same_as(&operation)) {
-                        faults.push(format!("{operation} and {other} match the same requests"));
-                    }
+                    faults
+                        .extend(operations.iter().filter_map(|other| conflict(other, &operation)));
                     operations.push(operation);
                 }
                 Err(found) => faults.extend(found),
@@ -146,12 +183,18 @@ impl HttpAdapter {
                     .to_owned(),
             );
         }
-        // Literal segments before parameters: `/contacts/me` is not a contact called me.
-        operations.sort_by(Operation::by_precedence);
+        let mut passed = Vec::new();
+        for name in &config.pass_headers {
+            match headers::usable(name) {
+                Ok(name) => passed.push(name),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        operations.sort_by_key(|it| (it.template.rank(), std::cmp::Reverse(it.fixed().count())));
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Self { operations, binding: route.binding, undeclared: config.undeclared })
+        Ok(Self { operations, binding: route.binding, undeclared: config.undeclared, passed })
     }
 
     /// What each operation takes of the vendor's credential.
@@ -161,31 +204,40 @@ impl HttpAdapter {
 
     /// Whether the body has to be read before the request can be mapped.
     pub(crate) fn reads_body(&self, parts: &Parts, path: &str) -> bool {
-        let Ok(segments) = canonical::segments(path) else { return false };
-        let found = self.operations.iter().find(|it| it.matches(&parts.method, &segments).is_some());
+        let Ok(path) = canonical::segments(path) else { return false };
+        let found = self.operations.iter().find(|it| it.matches(&parts.method, &path).is_some());
         found.is_some_and(|operation| !operation.streams())
     }
 
     /// Maps one request.
     pub(crate) fn map(&self, inbound: Inbound<'_>) -> Result<Mapped, Stop> {
         let Inbound { parts, path, body } = inbound;
-        for name in OVERRIDES {
-            if parts.headers.contains_key(name) {
-                let detail = format!("`{name}` would make this another request; send that one");
-                return Err(Stop::new(bailiwick_core::Outcome::Malformed, detail));
-            }
+        if let Some(name) = headers::overriding(&parts.headers) {
+            let detail = format!("`{name}` would make this another request; send that one");
+            return Err(Stop::new(Outcome::Malformed, detail));
         }
-        let segments = canonical::segments(path)?;
-        let found = self.operations.iter().find_map(|operation| {
-            Some((operation, operation.matches(&parts.method, &segments)?))
-        });
-        let Some((operation, parameters)) = found else {
-            return Err(self.unmapped(&segments));
-        };
-        let read = operation.read(parts, parameters, body, self.undeclared)?;
+        let path = canonical::segments(path)?;
+        let first = self
+            .operations
+            .iter()
+            .find_map(|it| it.matches(&parts.method, &path).map(|values| (it, values)));
+        let (first, values) = first.ok_or_else(|| self.unmapped(&path))?;
+        let told = Told::read(parts, values, body, first.body, &first.media)?;
+        // Of the operations of one path, the one whose fixed arguments say so.
+        let fits = |it: &&Operation| it.fixed().all(|(fixed, steps)| told.says(fixed, steps));
+        let operation = self.operations.iter().filter(|it| it.beside(first)).find(fits);
+        let operation = operation.ok_or_else(|| {
+            let detail = "no operation of this path and method is what the request says";
+            Stop::new(ProblemCode::NotFound, detail)
+        })?;
+        let read = operation.read(told, self)?;
+        let resource = operation.resource(&read.arguments, &read.path).ok_or_else(|| {
+            let detail = "what names the resource is not given as one plain value";
+            Stop::new(Outcome::Malformed, detail)
+        })?;
         let call = Call {
             scope: operation.scope.clone(),
-            resource: operation.resource(&read.arguments, &read.path),
+            resource,
             binding: self.binding,
             arguments: read.arguments,
             effect: operation.effect,
@@ -200,26 +252,35 @@ impl HttpAdapter {
         let outgoing = Outgoing {
             method: parts.method.clone(),
             path_and_query,
-            headers: parts.headers.clone(),
+            headers: read.headers,
             body: read.body.map_or(OutgoingBody::Untouched, OutgoingBody::Bytes),
         };
         Ok(Mapped {
             asked: Asked::Call(Box::new(call)),
-            forward: Forward::Upstream(outgoing),
+            outgoing,
             hooks: Vec::new(),
             refusal: RefusalForm::Problem,
         })
     }
 
-    fn unmapped(&self, segments: &[String]) -> Stop {
-        let known = self.operations.iter().any(|operation| operation.fits(segments).is_some());
+    fn unmapped(&self, path: &[String]) -> Stop {
+        let known = self.operations.iter().any(|operation| operation.template.fits(path).is_some());
         let (code, detail) = if known {
-            (bailiwick_api::ProblemCode::MethodNotAllowed, "no operation of this path has the method")
+            (ProblemCode::MethodNotAllowed, "no operation of this path has the method")
         } else {
-            (bailiwick_api::ProblemCode::NotFound, "no operation of this route has the path")
+            (ProblemCode::NotFound, "no operation of this route has the path")
         };
         Stop::new(code, detail)
     }
+}
+
+/// Why two operations cannot stand beside each other.
+fn conflict(a: &Operation, b: &Operation) -> Option<String> {
+    if a.clashes(b) {
+        return Some(format!("{b} and {a} match the same requests"));
+    }
+    let alike = a.body == b.body && a.media == b.media;
+    (a.beside(b) && !alike).then(|| format!("{b} and {a} read the body in different ways"))
 }
 
 #[cfg(test)]

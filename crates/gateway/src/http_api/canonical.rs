@@ -16,36 +16,45 @@ const SEGMENTS_MAX: usize = 64;
 const PAIRS_MAX: usize = 128;
 
 /// RFC 3986 `unreserved` stays as it is; everything else is encoded.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 fn malformed(what: &str) -> Stop {
     Stop::new(Outcome::Malformed, what)
 }
 
-/// The decoded segments of a raw path: dot segments resolved, empty ones dropped.
+/// The decoded segments of a raw path: dot segments resolved, empty ones dropped. A segment may hold
+/// a slash that was encoded; whether one may stand there is for its parameter to say.
 ///
 /// # Errors
 /// `malformed`.
 pub(crate) fn segments(raw: &str) -> Result<Vec<String>, Stop> {
-    let rest = raw.strip_prefix('/').ok_or_else(|| malformed("the path does not begin with `/`"))?;
+    let rest =
+        raw.strip_prefix('/').ok_or_else(|| malformed("the path does not begin with `/`"))?;
     let mut segments: Vec<String> = Vec::new();
     for part in rest.split('/') {
         if part.contains([';', '\\']) {
             return Err(malformed("the path has a matrix parameter or a backslash"));
         }
-        let text = decode(part)?;
+        let text = decode(part, Breaks::Refused)?;
         match text.as_str() {
-            "" | "." => {}
-            ".." => {
-                segments.pop().ok_or_else(|| malformed("the path leads above its beginning"))?;
-            }
-            _ if text.contains(['/', '\\']) => {
-                return Err(malformed("the path has an encoded slash or backslash"));
+            "." => {}
+            ".." => match segments.pop() {
+                None => return Err(malformed("the path leads above its beginning")),
+                // `/a//..` is `/a` to those who keep empty segments and `/` to those who do not.
+                Some(left) if left.is_empty() => {
+                    return Err(malformed("the path goes up from an empty segment"));
+                }
+                Some(_) => {}
+            },
+            _ if text.contains(['\\', ';']) => {
+                return Err(malformed("the path has an encoded backslash or semicolon"));
             }
             // A second decoding by the upstream would see another path.
             _ if decodes_again(&text) => {
                 return Err(malformed("the path is percent-encoded twice"));
+            }
+            _ if text.contains('/') && dotted(&text) => {
+                return Err(malformed("the path has dot segments between encoded slashes"));
             }
             _ => segments.push(text),
         }
@@ -53,7 +62,13 @@ pub(crate) fn segments(raw: &str) -> Result<Vec<String>, Stop> {
             return Err(malformed("the path has too many segments"));
         }
     }
+    segments.retain(|segment| !segment.is_empty());
     Ok(segments)
+}
+
+/// Whether text with slashes would lead somewhere else, should anybody resolve it.
+fn dotted(text: &str) -> bool {
+    text.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
 /// The canonical path of decoded segments.
@@ -70,18 +85,18 @@ pub(crate) fn path<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
 ///
 /// # Errors
 /// `malformed`.
-pub(crate) fn pairs(raw: &str) -> Result<Vec<(String, String)>, Stop> {
+pub(crate) fn pairs(raw: &str, breaks: Breaks) -> Result<Vec<(String, String)>, Stop> {
     if raw.contains(';') {
         return Err(malformed("a semicolon separates parameters for some and not for others"));
     }
     let mut pairs = Vec::new();
     for part in raw.split('&').filter(|part| !part.is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let name = decode(&name.replace('+', " "))?;
+        let name = decode(&name.replace('+', " "), Breaks::Refused)?;
         if name.is_empty() {
             return Err(malformed("a parameter has no name"));
         }
-        pairs.push((name, decode(&value.replace('+', " "))?));
+        pairs.push((name, decode(&value.replace('+', " "), breaks)?));
         if pairs.len() > PAIRS_MAX {
             return Err(malformed("there are too many parameters"));
         }
@@ -92,12 +107,33 @@ pub(crate) fn pairs(raw: &str) -> Result<Vec<(String, String)>, Stop> {
 /// The canonical query or form of decoded pairs.
 pub(crate) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let encode = |text: &'a str| utf8_percent_encode(text, ENCODED);
-    let pairs = pairs.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    let pairs =
+        pairs.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
+/// Whether two texts of a form say the same, byte for byte, once decoded.
+pub(crate) fn same_pairs(a: &str, b: &str) -> bool {
+    let decoded = |text: &str| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let bytes = |part: &str| percent_decode_str(&part.replace('+', " ")).collect();
+        let parts = text.split('&').filter(|part| !part.is_empty());
+        let pairs = parts.map(|part| part.split_once('=').unwrap_or((part, "")));
+        pairs.map(|(name, value)| (bytes(name), bytes(value))).collect()
+    };
+    decoded(a) == decoded(b)
+}
+
+/// Whether text may have line breaks and tabs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breaks {
+    /// No: it is part of a URL.
+    Refused,
+    /// Yes: somebody wrote it in a form or a document.
+    Allowed,
+}
+
 /// Decodes once: valid escapes, UTF-8, Unicode normal form C, nothing invisible.
-fn decode(text: &str) -> Result<String, Stop> {
+fn decode(text: &str, breaks: Breaks) -> Result<String, Stop> {
     let bytes = text.as_bytes();
     let whole = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%').all(|(at, _)| {
         let hex = bytes.get(at + 1..at + 3);
@@ -107,21 +143,45 @@ fn decode(text: &str) -> Result<String, Stop> {
         return Err(malformed("a percent sign is not followed by two hexadecimal digits"));
     }
     let decoded = percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| malformed("the URL holds text that is not UTF-8"))?;
-    visible(&decoded)?;
-    Ok(decoded.nfc().collect())
+    let decoded = decoded.map_err(|_| malformed("the request holds text that is not UTF-8"))?;
+    match breaks {
+        Breaks::Refused => named(&decoded),
+        Breaks::Allowed => written(&decoded),
+    }
 }
 
-/// Refuses control characters and those that reorder or hide text.
-pub(crate) fn visible(text: &str) -> Result<(), Stop> {
+/// What names something, in Unicode normal form C. Control characters, and those that reorder or hide
+/// text, are refused.
+///
+/// # Errors
+/// `malformed`.
+pub(crate) fn named(text: &str) -> Result<String, Stop> {
     let hidden = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            || reorders(c)
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}')
     };
     if text.chars().any(hidden) {
-        return Err(malformed("the URL holds a control character or an invisible one"));
+        return Err(malformed("the request holds a control character or an invisible one"));
     }
-    Ok(())
+    Ok(text.nfc().collect())
+}
+
+/// What somebody wrote, in Unicode normal form C: it may have lines, and joiners that scripts and
+/// emoji need, but nothing that ends or reorders text.
+///
+/// # Errors
+/// `malformed`.
+pub(crate) fn written(text: &str) -> Result<String, Stop> {
+    let hidden = |c: char| (c.is_control() && !matches!(c, '\t' | '\n' | '\r')) || reorders(c);
+    if text.chars().any(hidden) {
+        return Err(malformed("the request holds a control character or one that reorders text"));
+    }
+    Ok(text.nfc().collect())
+}
+
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2065}'..='\u{2069}' | '\u{feff}')
 }
 
 fn decodes_again(text: &str) -> bool {
@@ -150,7 +210,11 @@ mod tests {
     #[case("/a/e\u{301}", Some("/a/%C3%A9"))]
     #[case("/", Some("/"))]
     #[case("/../a", None)]
+    #[case("/a/x%2fb", Some("/a/x%2Fb"))]
     #[case("/a/%2fb", None)]
+    #[case("/a/x%2f..%2fb", None)]
+    #[case("/a//../b", None)]
+    #[case("/a/b%3Bc", None)]
     #[case("/a/b%5cc", None)]
     #[case("/a/b%00", None)]
     #[case("/a/%252e%252e/b", None)]
@@ -172,27 +236,43 @@ mod tests {
     #[case("=1", None)]
     #[case("a=%0d%0aSet-Cookie", None)]
     fn a_query_has_one_form_or_none(#[case] raw: &str, #[case] form: Option<&str>) {
-        let made = pairs(raw).ok();
+        let made = pairs(raw, Breaks::Refused).ok();
         let made = made.map(|made| query(made.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
         assert_eq!(made.as_deref(), form);
     }
 
     proptest! {
+        /// What a URL library makes of a path that is served leads to the same place, and the
+        /// canonical form is its own canonical form, for us and for the library.
         #[test]
-        fn a_canonical_path_is_its_own_canonical_form(raw in "/[ -~éü%/.;]{0,40}") {
+        fn a_url_library_agrees_about_every_path_that_is_served(raw in "/[a. ~éü%2EeF5cC/;\\\\]{0,24}") {
             if let Some(form) = canonical(&raw) {
                 prop_assert_eq!(canonical(&form), Some(form.clone()));
-                // What a URL library makes of the form is the form.
+                let theirs = url::Url::parse(&format!("http://h{raw}?")).unwrap();
+                prop_assert_eq!(canonical(theirs.path()), Some(form.clone()));
                 let url = url::Url::parse(&format!("http://h{form}")).unwrap();
                 prop_assert_eq!(url.path(), form);
             }
         }
 
         #[test]
-        fn a_canonical_query_is_its_own_canonical_form(raw in "[ -~é%&=+]{0,40}") {
-            if let Ok(made) = pairs(&raw) {
+        fn a_canonical_path_is_its_own_canonical_form(raw in "/[ -~éü%/.;]{0,40}") {
+            if let Some(form) = canonical(&raw) {
+                prop_assert_eq!(canonical(&form), Some(form.clone()));
+            }
+        }
+
+        #[test]
+        fn a_url_library_agrees_about_every_query_that_is_served(raw in "[ -~é%&=+]{0,40}") {
+            if let Ok(made) = pairs(&raw, Breaks::Refused) {
                 let form = query(made.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-                prop_assert_eq!(pairs(&form).unwrap(), made);
+                prop_assert_eq!(pairs(&form, Breaks::Refused).unwrap(), made.clone());
+                prop_assert!(same_pairs(&form, &form));
+                let nfc = |text: &str| text.nfc().collect::<String>();
+                let theirs: Vec<_> = url::form_urlencoded::parse(raw.as_bytes())
+                    .map(|(name, value)| (nfc(&name), nfc(&value)))
+                    .collect();
+                prop_assert_eq!(theirs, made);
             }
         }
 
@@ -206,6 +286,23 @@ mod tests {
             }).collect();
             let plain: Vec<String> = words.iter().map(|word| word.nfc().collect()).collect();
             prop_assert_eq!(segments(&spelled).unwrap(), plain);
+        }
+    }
+
+    #[test]
+    fn a_form_says_the_same_however_it_is_encoded() {
+        assert!(same_pairs("a=b+c&d", "a=b%20c&d="));
+        assert!(!same_pairs("a=b", "a=B"));
+        assert!(!same_pairs("a=1&b=2", "b=2&a=1"), "order is part of what a form says");
+        assert!(!same_pairs("a=e%CC%81", "a=%C3%A9"), "another normal form is another text");
+    }
+
+    #[test]
+    fn written_text_may_have_lines_and_names_may_not() {
+        assert!(written("a\nb\tc \u{1f468}\u{200d}\u{1f469}").is_ok());
+        assert!(named("a\nb").is_err() && named("a\u{200d}b").is_err() && named("ab").is_ok());
+        for hidden in ["a\0b", "a\u{202e}b", "a\u{feff}", "a\u{85}b", "a\u{7f}"] {
+            assert!(written(hidden).is_err() && named(hidden).is_err(), "{hidden:?}");
         }
     }
 }
