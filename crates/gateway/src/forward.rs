@@ -124,13 +124,8 @@ pub(crate) async fn forward(
         Ok(answer) => answer,
         Err(stop) => return Err(failed(outcome, stop)),
     };
-    if let Some(connector) = &route.connector {
-        connector.answered(response.status(), tag.as_ref(), gateway.clock.now());
-        if response.status() == StatusCode::UNAUTHORIZED {
-            // The agent would take it for a word on its own token.
-            let detail = "the upstream does not take the gateway's own credential";
-            return Err(failed(outcome, Stop::new(ProblemCode::BadGateway, detail)));
-        }
+    if let Err(stop) = tell_connector(gateway, route, response.status(), tag.as_ref()) {
+        return Err(failed(outcome, stop));
     }
     if let Some(outcome) = &mut outcome {
         outcome.answered(response.status());
@@ -163,6 +158,23 @@ pub(crate) async fn forward(
         chain.filter(|_| !short).map(|chain| -> Ended { Box::pin(gateway.standing.ended(&chain)) });
     let body = Guarded::new(body, idle, ended, filter, outcome, place);
     Ok(Response::from_parts(parts, body))
+}
+
+/// Tells the connector whether its credential was taken.
+fn tell_connector(
+    gateway: &Gateway,
+    route: &Route,
+    status: StatusCode,
+    tag: Option<&ProvenanceTag>,
+) -> Result<(), Stop> {
+    let Some(connector) = &route.connector else { return Ok(()) };
+    connector.answered(status, tag, gateway.clock.now());
+    if status == StatusCode::UNAUTHORIZED {
+        // The agent would take it for a word on its own token.
+        let detail = "the upstream does not take the gateway's own credential";
+        return Err(Stop::new(ProblemCode::BadGateway, detail));
+    }
+    Ok(())
 }
 
 /// An allowed call came to nothing: its outcome says so.
