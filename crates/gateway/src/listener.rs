@@ -5,16 +5,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bailiwick_identity::{
-    SpiffeClientVerifier, TrustBundles, X509Peer, server_tls, session_peer,
-};
+use bailiwick_identity::{SpiffeClientVerifier, TrustBundles, X509Peer, server_tls, session_peer};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
@@ -145,12 +143,29 @@ async fn connection<S>(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+    let asked = Arc::new(Notify::new());
+    let first = Arc::clone(&asked);
     let service = service_fn(move |request| {
+        first.notify_one();
         let (gateway, peer) = (Arc::clone(&gateway), peer.clone());
         async move { Ok::<_, Infallible>(handle(gateway, peer, request).await) }
     });
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(serving).await {
+    let serving =
+        watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    tokio::pin!(serving);
+    // hyper bounds the head of HTTP/1 requests, but not the wait for the first byte, nor that for the
+    // first request of HTTP/2: connections that ask nothing would take every place.
+    let served = tokio::select! {
+        served = &mut serving => served,
+        begun = tokio::time::timeout(headers, asked.notified()) => match begun {
+            Ok(()) => serving.await,
+            Err(_) => {
+                tracing::debug!("a connection that asked nothing was closed");
+                return;
+            }
+        },
+    };
+    if let Err(error) = served {
         tracing::debug!(error = %error, "a connection ended early");
     }
 }

@@ -184,3 +184,24 @@ async fn a_refusal_waits_for_no_body_that_never_comes() {
         assert!(start.elapsed() < most, "{expect:?} took {:?}", start.elapsed());
     }
 }
+
+/// Whoever connects and asks nothing keeps a place from those who do.
+#[rstest]
+#[case::silent("")]
+#[case::half_a_preface("PRI * HTTP/2.0\r\n")]
+#[case::http_2_without_a_request("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")]
+#[tokio::test]
+async fn a_connection_that_asks_nothing_is_closed(#[case] sent: &str) {
+    let edge = Edge::start_with("[limits]\nheader_timeout_ms = 500\n", "").await;
+    let address = edge.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "still open");
+    // The benign twin: who has asked may take their time before they ask again.
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    let ask = format!("GET /bank/files/x HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    kept.write_all(ask.as_bytes()).await.unwrap();
+    assert!(answer(&mut kept).await.starts_with("HTTP/1.1 401"));
+}
