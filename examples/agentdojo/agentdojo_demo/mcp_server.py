@@ -162,7 +162,9 @@ def main() -> None:
     arguments = parser.parse_args()
     listener = free_socket()
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    config = uvicorn.Config(app(Environments(arguments.suite), os.environ[KEY_VARIABLE]), log_level="warning")
+    # Connections that the gateway keeps are not closed under its next call.
+    served = app(Environments(arguments.suite), os.environ[KEY_VARIABLE])
+    config = uvicorn.Config(served, log_level="warning", timeout_keep_alive=300)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
