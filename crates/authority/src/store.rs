@@ -10,14 +10,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bailiwick_core::{
-    ActionDigest, AgentId, ApprovalId, EpochId, LeaseId, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis, WorkflowId,
+    ActionDigest, AgentId, ApprovalId, EpochId, LeaseId, RevocationId, Sha256Hash, TaskId, TokenId,
+    UnixMillis, WorkflowId,
 };
 use bailiwick_ledger::{Journal, LeafIndex, Receipt};
 
 use crate::model::{
-    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, DownstreamsRecord, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
-    OwnerRecord, PolicyRecord, ProofRow, ReceiptRow, Refused, RevocationPreview, RevocationRow,
-    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TaskState, TokenRecord, UseRow, WorkflowRecord,
+    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, DownstreamsRecord, Effect, EpochRecord,
+    HolderKeyRecord, IssuerKeyRecord, LeaseRecord, OwnerRecord, PolicyRecord, ProofRow, ReceiptRow,
+    Refused, RevocationPreview, RevocationRow, RevocationTarget, RevokedToken, TaskFilter,
+    TaskRecord, TaskState, TokenRecord, UseRow, WorkflowRecord,
 };
 
 #[cfg(test)]

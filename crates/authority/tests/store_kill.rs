@@ -203,7 +203,14 @@ async fn work(store: StoreHandle, seed: u64) {
             let amount = i64::try_from(make.next() % 100).unwrap();
             let entries = vec![draw(root.jti, "usd", amount, 1_000_000)];
             let said = json!({"did": "debit", "amount": amount, "task": id});
-            let effect = Effect::Debit { task: id, jti: hop.jti, entries, proof: None, exposes: None, approval: None };
+            let effect = Effect::Debit {
+                task: id,
+                jti: hop.jti,
+                entries,
+                proof: None,
+                exposes: None,
+                approval: None,
+            };
             acknowledged(&store, &mut make, said, effect).await;
         }
         let target = RevocationTarget::Token(hop.jti);

@@ -1,8 +1,8 @@
 //! The command line: nouns, verbs and the options that all of them share.
 
 use crate::commands::{
-    agent, apply, approval, completion, doctor, gap, gateway, grant, identity, ledger, policy, revoke, serve, task, token, trace,
-    workflow,
+    agent, apply, approval, completion, doctor, gap, gateway, grant, identity, ledger, policy,
+    revoke, serve, task, token, trace, workflow,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

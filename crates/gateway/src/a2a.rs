@@ -17,15 +17,13 @@ use bailiwick_core::scope::Scope;
 use bailiwick_policy::{Binding, ResourceFacts, Sensitivity};
 use http::request::Parts;
 use serde::Deserialize;
-use serde_json::Value;
 
 use self::binding::RemoteTasks;
 use self::card::CardRewrite;
 use self::message::Sent;
 use self::operation::{Operation, Wire};
 use crate::call::{
-    Asked, Call, CallEffect, Forward, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm,
-    ToolFacts,
+    Asked, Call, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm, ToolFacts,
 };
 use crate::config::RouteConfig;
 use crate::json;
@@ -212,7 +210,8 @@ impl A2aAdapter {
         }
         let named = sent.skill.as_ref().or(self.default_skill.as_ref());
         let Some(name) = named else {
-            let detail = format!("the message names no skill: put it into metadata[\"{SKILL_KEY}\"]");
+            let detail =
+                format!("the message names no skill: put it into metadata[\"{SKILL_KEY}\"]");
             return Err(Stop::new(Outcome::ScopeNotGranted, detail));
         };
         let Some(skill) = self.skills.get(name) else {
@@ -234,7 +233,7 @@ impl A2aAdapter {
         debug_assert!(wire.body.is_some(), "a message has a body");
         Ok(Mapped {
             asked: Asked::Call(Box::new(call)),
-            forward: Forward::Upstream(outgoing(body)),
+            outgoing: outgoing(body),
             hooks: vec![hook],
             refusal,
         })
@@ -243,12 +242,12 @@ impl A2aAdapter {
     fn card(&self, inbound: &Inbound<'_>) -> Mapped {
         Mapped {
             asked: Asked::Open("card"),
-            forward: Forward::Upstream(Outgoing {
+            outgoing: Outgoing {
                 method: http::Method::GET,
                 path_and_query: CARD_PATH.to_owned(),
                 headers: inbound.parts.headers.clone(),
                 body: OutgoingBody::Untouched,
-            }),
+            },
             hooks: vec![Box::new(self.card.hook())],
             refusal: RefusalForm::Problem,
         }
@@ -267,8 +266,15 @@ impl A2aAdapter {
             }
         }
         let rest = inbound.path.strip_prefix(self.rest_path.as_str());
-        let rest = rest.ok_or_else(|| Stop::new(bailiwick_api::ProblemCode::NotFound, "no such path"))?;
-        operation::rest(&inbound.parts.method, &self.rest_path, rest, inbound.parts.uri.query(), body)
+        let rest =
+            rest.ok_or_else(|| Stop::new(bailiwick_api::ProblemCode::NotFound, "no such path"))?;
+        operation::rest(
+            &inbound.parts.method,
+            &self.rest_path,
+            rest,
+            inbound.parts.uri.query(),
+            body,
+        )
     }
 }
 
@@ -278,7 +284,7 @@ fn plumbing(
     hooks: Vec<Box<dyn ReplyHook>>,
     refusal: RefusalForm,
 ) -> Mapped {
-    Mapped { asked: Asked::Plumbing(what), forward: Forward::Upstream(outgoing), hooks, refusal }
+    Mapped { asked: Asked::Plumbing(what), outgoing, hooks, refusal }
 }
 
 fn require_version(parts: &Parts) -> Result<(), Stop> {

@@ -45,7 +45,7 @@ pub(crate) struct Refused {
     pub(crate) detail: String,
     pub(crate) decision: Option<DecisionId>,
     pub(crate) nonce_required: bool,
-    pub(crate) extra: Map<String, Value>,
+    pub(crate) extra: Box<Map<String, Value>>,
 }
 
 impl From<Stop> for Refused {

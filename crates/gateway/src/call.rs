@@ -110,20 +110,12 @@ pub(crate) enum RefusalForm {
 pub(crate) struct Mapped {
     /// What it is.
     pub(crate) asked: Asked,
-    /// What will be sent upstream if it is allowed; none when the gateway answers itself.
-    pub(crate) forward: Forward,
+    /// What will be sent upstream if it is allowed.
+    pub(crate) outgoing: Outgoing,
     /// What the reply goes through on its way back, in order.
     pub(crate) hooks: Vec<Box<dyn ReplyHook>>,
     /// How a refusal is told.
     pub(crate) refusal: RefusalForm,
-}
-
-/// Where the answer comes from.
-pub(crate) enum Forward {
-    /// From the upstream.
-    Upstream(Outgoing),
-    /// From the gateway itself.
-    Answer(http::Response<Bytes>),
 }
 
 /// A request as it reaches an adapter.

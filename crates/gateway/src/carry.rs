@@ -10,7 +10,9 @@ mod judge;
 mod sql;
 mod statement;
 mod tag;
+mod trace;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,9 +29,10 @@ pub(crate) use self::statement::CarryError;
 pub(crate) use self::tag::ProvenanceTag;
 
 use self::judge::Found;
-use self::statement::Signer;
+use self::statement::{Keys, Signer};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, RouteConfig};
+use crate::http_api::usable_header;
 use crate::route::Route;
 
 /// The signed statement.
@@ -49,10 +52,18 @@ pub struct CarryConfig {
     pub statement: bool,
     /// Task and decision in W3C `baggage`: opaque ids only.
     pub baggage: bool,
+    /// Task and decision in W3C `tracestate`, and the decision as the parent of what follows; only
+    /// where a trace came in.
+    pub trace_state: bool,
     /// A header with an SQL comment of opaque ids, for a tool in front of a database that appends it
     /// to its statements.
     pub sql_comment_header: Option<String>,
-    /// JWK files of other gateways whose statements are believed, besides this gateway's own.
+    /// Whether a request has to bring a statement: what comes here went through something that was
+    /// given one and passes it on. Without it the provenance is `dropped`, or `unsigned` when only ids
+    /// are there.
+    pub expect_statement: bool,
+    /// JWK files of other gateways whose statements are believed on this route, besides this
+    /// gateway's own.
     pub trusted_keys: Vec<PathBuf>,
 }
 
@@ -61,24 +72,41 @@ impl Default for CarryConfig {
         Self {
             statement: true,
             baggage: true,
+            trace_state: false,
             sql_comment_header: None,
+            expect_statement: false,
             trusted_keys: Vec::new(),
         }
+    }
+}
+
+impl CarryConfig {
+    /// What cannot work about it.
+    pub(crate) fn fault(&self) -> Option<String> {
+        usable_header(self.sql_comment_header.as_ref()?).err()
+    }
+
+    fn sql_header(&self) -> Option<HeaderName> {
+        usable_header(self.sql_comment_header.as_ref()?).ok()
     }
 }
 
 /// Carries provenance, for every route.
 pub(crate) struct Carrier {
     signer: Signer,
+    /// The keys that each route trusts, by its name.
+    trusted: HashMap<String, Keys>,
 }
 
 impl Carrier {
     /// Opens this gateway's key and those that routes trust.
     pub(crate) fn open(config: &Config, clock: Clock) -> Result<Self, CarryError> {
-        let trusted: Vec<&PathBuf> =
-            config.routes.iter().flat_map(|route| &route.carry.trusted_keys).collect();
-        let signer = Signer::open(&config.state_dir, &config.public_url, &trusted, clock)?;
-        Ok(Self { signer })
+        let signer = Signer::open(&config.state_dir, &config.public_url, clock)?;
+        let of = |route: &RouteConfig| {
+            Ok((route.name.clone(), statement::read_keys(&route.carry.trusted_keys)?))
+        };
+        let trusted = config.routes.iter().map(of).collect::<Result<_, CarryError>>()?;
+        Ok(Self { signer, trusted })
     }
 
     /// This gateway's public provenance key, as a JWK.
@@ -91,6 +119,11 @@ impl Carrier {
     pub(crate) fn out(&self, route: &Route, headers: &mut HeaderMap, tag: Option<&ProvenanceTag>) {
         headers.remove(STATEMENT_HEADER);
         headers.remove(DECISION_HEADER);
+        trace::strip(headers);
+        let sql_header = route.carry.sql_header();
+        if let Some(name) = &sql_header {
+            headers.remove(name);
+        }
         let carried = baggage::without_ours(headers);
         headers.remove(BAGGAGE);
         let config = &route.carry;
@@ -111,14 +144,17 @@ impl Carrier {
         {
             put(STATEMENT_HEADER, &statement);
         }
-        if let Some(name) = config.sql_comment_header.as_ref().and_then(|name| name.parse().ok()) {
+        if let Some(name) = sql_header {
             put(name, &sql_comment(tag));
+        }
+        if config.trace_state {
+            trace::out(headers, tag);
         }
     }
 
     /// Puts provenance into a message: the object that the JSON pointer `at` names, made if it is
     /// not there.
-    pub(crate) fn into_message(
+    pub(crate) fn out_in_message(
         &self,
         route: &Route,
         message: &mut Value,
@@ -144,11 +180,16 @@ impl Carrier {
     /// How what a request carries fits the chain that was verified for it.
     pub(crate) fn classify(
         &self,
+        route: &Route,
         headers: &HeaderMap,
         body: Option<&Bytes>,
         chain: Option<&Arc<VerifiedChain>>,
     ) -> Provenance {
-        judge::judge(&self.signer, &Found::of(headers, body), chain.map(AsRef::as_ref))
+        let none = Keys::new();
+        let trusted = self.trusted.get(&*route.name).unwrap_or(&none);
+        let expected = route.carry.expect_statement;
+        let found = Found::of(headers, body);
+        judge::judge(&self.signer, trusted, expected, &found, chain.map(AsRef::as_ref))
     }
 }
 

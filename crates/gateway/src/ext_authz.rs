@@ -27,10 +27,11 @@ use self::proto::{
 };
 use crate::attempt::{Attempt, Refused};
 use crate::authorize::{Allowed, Question, authorize};
-use crate::call::{Asked, Forward, Inbound, OutgoingBody, RefusalForm};
+use crate::call::{Asked, Inbound, OutgoingBody, RefusalForm};
 use crate::carry::ProvenanceTag;
 use crate::forward::STRIPPED;
 use crate::gateway::Gateway;
+use crate::http_api::says_the_same;
 use crate::identify::{Presented, identify};
 use crate::refusal;
 use crate::route::{Adapter, Route};
@@ -144,10 +145,11 @@ async fn decide_on(
     let presented = Presented { headers: &parts.headers, peer: None, method, url: &url };
     let chain = identify(gateway, route, presented, attempt)?;
     let read = adapter.reads_body(parts, path).then_some(body);
-    let provenance = gateway.carry.classify(&parts.headers, read.as_ref(), Some(&chain));
+    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), Some(&chain));
     gateway.metrics.provenance(&route.name, provenance.as_str());
-    let mapped = adapter.map(Inbound { parts, path, body: read })?;
-    let (Asked::Call(call), Forward::Upstream(outgoing)) = (mapped.asked, mapped.forward) else {
+    let mapped = adapter.map(Inbound { parts, path, body: read.clone() })?;
+    let outgoing = mapped.outgoing;
+    let Asked::Call(call) = mapped.asked else {
         return Err(Stop::new(ProblemCode::Internal, "an HTTP request was mapped to no call"));
     };
     let sent = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
@@ -156,32 +158,63 @@ async fn decide_on(
         let detail = format!("the URL is not in its canonical form, which is {decided}");
         return Err(Stop::new(Outcome::NonCanonical, detail));
     }
+    if let (OutgoingBody::Bytes(canonical), Some(came)) = (&outgoing.body, &read)
+        && !says_the_same(came, canonical)
+    {
+        let detail = "the body is not in its canonical form: Unicode normal form C, text that is \
+                      declared `lower` in lower case, and arguments with a default given";
+        return Err(Stop::new(Outcome::NonCanonical, detail));
+    }
     if !matches!(outgoing.body, OutgoingBody::Untouched) && parts.headers.contains_key("expect") {
         return Err(Stop::new(Outcome::Malformed, "`Expect` cannot be served with a read body"));
     }
     let question = Question { gateway, route, chain: &chain, call: &call, provenance };
     let recorded = authorize(&question, attempt, ()).await?;
-    let task = gateway.standing.task(chain.claims().txn).await?;
-    gateway.reads.expose(&task, &call).await?;
     let Allowed { chain, permit, .. } = recorded.into_inner();
     let tag = ProvenanceTag::new(&chain, permit.decision());
-    let mut added = HeaderMap::new();
+    // What was not decided on does not go on, and what was goes on as it was decided.
+    let mut added = decided_on(&parts.headers, &outgoing.headers);
     gateway.carry.out(route, &mut added, Some(&tag));
     let headers = added
         .iter()
         .filter_map(|(name, value)| Some(set(name.as_str(), value.to_str().ok()?)))
         .collect();
-    // The pseudo-headers and what frames the message are Envoy's own.
-    let framing = ["host", "content-length", "expect"];
-    let headers_to_remove = STRIPPED
-        .iter()
-        .filter(|name| !framing.contains(name))
-        .map(|name| (*name).to_owned())
-        .collect();
+    let headers_to_remove = not_going_on(&parts.headers, &outgoing.headers, &added);
     Ok(CheckResponse {
         status: Some(RpcStatus { code: OK, message: String::new() }),
         http_response: Some(HttpResponse::Ok(Forwarded { headers, headers_to_remove })),
     })
+}
+
+/// The headers whose text is another than the one that came.
+fn decided_on(came: &HeaderMap, decided: &HeaderMap) -> HeaderMap {
+    let mut changed = HeaderMap::new();
+    for (name, value) in decided {
+        let same = came.get_all(name).iter().any(|it| it == value);
+        // `baggage` is written anew with ours in it.
+        if !same || name == "baggage" {
+            changed.append(name, value.clone());
+        }
+    }
+    changed
+}
+
+/// What Envoy takes away: credentials, and what is not known to change nothing. It takes away after it
+/// has set, so that nothing of `added` may be among it.
+fn not_going_on(came: &HeaderMap, decided: &HeaderMap, added: &HeaderMap) -> Vec<String> {
+    // The pseudo-headers and what frames the message are Envoy's own.
+    let framing = ["host", "content-length", "expect", "transfer-encoding", "connection", "te"];
+    let unknown = came.keys().map(HeaderName::as_str).filter(|name| !decided.contains_key(*name));
+    let mut names: Vec<String> = STRIPPED
+        .into_iter()
+        .chain(unknown)
+        .filter(|name| !framing.contains(name) && !name.starts_with("x-envoy-"))
+        .filter(|name| !added.contains_key(*name))
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// The request as an adapter reads one. Envoy's own headers are left out.
@@ -198,7 +231,8 @@ fn read(asked: HttpRequest) -> Result<(Parts, Bytes), Stop> {
             continue;
         }
         let name = HeaderName::try_from(name).map_err(|_| malformed("a header cannot be read"))?;
-        let value = HeaderValue::try_from(value).map_err(|_| malformed("a header cannot be read"))?;
+        let value =
+            HeaderValue::try_from(value).map_err(|_| malformed("a header cannot be read"))?;
         parts.headers.append(name, value);
     }
     let body = if asked.raw_body.is_empty() { asked.body.into_bytes() } else { asked.raw_body };

@@ -2,9 +2,7 @@
 
 use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::crypto::Algorithm;
-use bailiwick_core::token::{
-    ActChain, Actor, HolderBinding, HopClaims, HopFacts, UnsignedToken,
-};
+use bailiwick_core::token::{ActChain, Actor, HolderBinding, HopClaims, HopFacts, UnsignedToken};
 use bailiwick_core::{TaskId, Thumbprint, TokenId, UnixMillis, VerifiedChain, sha256};
 use serde_json::{Value, json};
 

@@ -11,7 +11,6 @@ use bailiwick_core::VerifiedChain;
 use bailiwick_ledger::Recorded;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -156,7 +155,7 @@ pub(crate) async fn forward(
     let place = chain.is_some().then_some(place);
     let ended =
         chain.filter(|_| !short).map(|chain| -> Ended { Box::pin(gateway.standing.ended(&chain)) });
-    let body = Guarded::new(body, idle, ended, filter, outcome, place);
+    let body = Guarded::guard(body, idle, ended, filter, outcome, place);
     Ok(Response::from_parts(parts, body))
 }
 
@@ -215,7 +214,7 @@ pub(crate) async fn prepare(
         (OutgoingBody::Bytes(bytes), _) => (Some(bytes.clone()), full(bytes)),
         (OutgoingBody::Json { mut value, carry_at }, _) => {
             if let (Some(at), Some(tag)) = (&carry_at, tag) {
-                gateway.carry.into_message(route, &mut value, at, tag);
+                gateway.carry.out_in_message(route, &mut value, at, tag);
             }
             let bytes = Bytes::from(value.to_string());
             (Some(bytes.clone()), full(bytes))
@@ -278,15 +277,5 @@ fn strip_connection(headers: &mut HeaderMap) {
         .collect();
     for name in named.iter().chain(HOP_BY_HOP.iter()) {
         headers.remove(name);
-    }
-}
-
-/// The parts of a request that an adapter passes on as they are.
-pub(crate) fn untouched(parts: &Parts, path_and_query: String) -> Outgoing {
-    Outgoing {
-        method: parts.method.clone(),
-        path_and_query,
-        headers: parts.headers.clone(),
-        body: OutgoingBody::Untouched,
     }
 }

@@ -1,7 +1,7 @@
 //! The gateway: everything a request needs, in one place.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bailiwick_core::cache::VerifiedCache;
 use bailiwick_core::crypto;

@@ -24,6 +24,7 @@ use http::request::Parts;
 use serde::Deserialize;
 
 use self::argument::ArgumentConfig;
+pub(crate) use self::headers::usable as usable_header;
 pub(crate) use self::operation::BodyUse;
 use self::operation::Operation;
 use self::read::Told;

@@ -70,8 +70,7 @@ fn ready(gateway: &Gateway) -> Response<Body> {
     if !gateway.spool.is_writable() {
         missing.push("the spool cannot be written, or is full");
     }
-    let status =
-        if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": missing.is_empty(), "missing": missing,
         "feed_age_ms": gateway.standing.age_ms(now), "spool_pending": gateway.spool.pending(),

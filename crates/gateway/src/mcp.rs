@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bailiwick_api::ProblemCode;
 use bailiwick_core::VerifiedChain;
+use bailiwick_core::outcome::Outcome;
 use bailiwick_core::permission::Need;
 use bailiwick_policy::{Binding, Sensitivity};
 use http::Method;
@@ -31,9 +32,7 @@ use self::message::{Kind, Message};
 use self::pins::PinRule;
 use self::sessions::Sessions;
 use self::tools::Tools;
-use crate::call::{
-    Asked, CallEffect, Forward, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm,
-};
+use crate::call::{Asked, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm};
 use crate::config::RouteConfig;
 use crate::errand::Errands;
 use crate::reply::ReplyHook;
@@ -184,7 +183,10 @@ impl McpAdapter {
     ) -> Result<Mapped, Stop> {
         let Inbound { parts, path, body } = inbound;
         if path != "/" || parts.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Err(Stop::new(ProblemCode::NotFound, "the MCP endpoint is the route's own path"));
+            return Err(Stop::new(
+                ProblemCode::NotFound,
+                "the MCP endpoint is the route's own path",
+            ));
         }
         self.sessions.require_own(&parts.headers, chain)?;
         match (&parts.method, body) {
@@ -194,11 +196,18 @@ impl McpAdapter {
                 let form = message.refusal();
                 let asking = Asking { parts, chain, errands };
                 self.message(&asking, message).await.map_err(|mut stop| {
-                    stop.form.get_or_insert(form);
+                    stop.form.get_or_insert_with(|| Box::new(form));
                     stop
                 })
             }
             (&Method::GET | &Method::DELETE, _) => {
+                // What was missed is told again within a session alone: ids of events name no owner.
+                if parts.headers.contains_key("last-event-id")
+                    && !sessions::is_within(&parts.headers)
+                {
+                    let detail = "a stream is taken up again within its session";
+                    return Err(Stop::new(Outcome::Malformed, detail));
+                }
                 let what = if parts.method == Method::GET { "stream" } else { "session/end" };
                 Ok(self.plumbing(what, parts, OutgoingBody::Untouched, RefusalForm::Problem, chain))
             }
@@ -218,7 +227,9 @@ impl McpAdapter {
             (Kind::Request(_), "initialize") => "initialize",
             (Kind::Request(_), "ping") => "ping",
             (Kind::Request(_), "server/discover") => "discover",
-            (Kind::Request(_), "subscriptions/listen") if !calls::names_resources(&message) => "listen",
+            (Kind::Request(_), "subscriptions/listen") if !calls::names_resources(&message) => {
+                "listen"
+            }
             // Of the holder's own session, or of this one request: nobody else hears more or less.
             (Kind::Request(_), "logging/setLevel") => "logging",
             (Kind::Request(_), "tools/list") => "tools/list",
@@ -231,7 +242,7 @@ impl McpAdapter {
                 let body = OutgoingBody::Json { value: self.outbound(message.value), carry_at };
                 return Ok(Mapped {
                     asked: Asked::Call(Box::new(call)),
-                    forward: Forward::Upstream(outgoing(parts, body)),
+                    outgoing: outgoing(parts, body),
                     hooks: self.hooks(parts, chain),
                     refusal,
                 });
@@ -253,7 +264,7 @@ impl McpAdapter {
     ) -> Mapped {
         Mapped {
             asked: Asked::Plumbing(what),
-            forward: Forward::Upstream(outgoing(parts, body)),
+            outgoing: outgoing(parts, body),
             hooks: self.hooks(parts, chain),
             refusal,
         }

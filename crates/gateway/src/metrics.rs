@@ -8,8 +8,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 /// Media type of [`Metrics::encode`].
-pub(crate) const CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
@@ -67,9 +66,21 @@ impl Metrics {
         registry.register("build", "Version of this program", build);
         let of = "Decisions on calls, by outcome";
         registry.register("decisions", of, metrics.decisions.clone());
-        registry.register("replies", "Replies to allowed calls, by how they ended", metrics.endings.clone());
-        registry.register("plumbing", "Requests of a protocol's housekeeping", metrics.plumbing.clone());
-        registry.register("provenance", "Provenance of requests, by route", metrics.provenance.clone());
+        registry.register(
+            "replies",
+            "Replies to allowed calls, by how they ended",
+            metrics.endings.clone(),
+        );
+        registry.register(
+            "plumbing",
+            "Requests of a protocol's housekeeping",
+            metrics.plumbing.clone(),
+        );
+        registry.register(
+            "provenance",
+            "Provenance of requests, by route",
+            metrics.provenance.clone(),
+        );
         let of = "Age of the newest word of the Authority, in milliseconds";
         registry.register("feed_age_ms", of, metrics.feed_lag_ms.clone());
         let of = "Receipts that the Authority has not acknowledged yet";

@@ -10,7 +10,8 @@ use bailiwick_core::token::HopClaims;
 use bailiwick_core::{DecisionId, Sha256Hash, UnixMillis, sha256};
 use bailiwick_ledger::{Receipt, Record, record};
 use bailiwick_policy::{
-    Act, Binding, CallEffect, ChainFacts, Facts, Permit, PolicySet, ResourceFacts, Sensitivity, decide,
+    Act, AgentFacts, Binding, CallEffect, ChainFacts, Facts, Permit, PolicySet, ResourceFacts,
+    Sensitivity, decide,
 };
 use moka::sync::Cache;
 use serde_json::{Map, json};
@@ -62,7 +63,8 @@ pub(crate) async fn settle(
     let first = hops.len().saturating_sub(chain.unsettled());
     let mut end = chain.expires();
     for at in first..hops.len() {
-        let (Some(parent), Some(child)) = (at.checked_sub(1).and_then(|p| hops.get(p)), hops.get(at))
+        let (Some(parent), Some(child)) =
+            (at.checked_sub(1).and_then(|p| hops.get(p)), hops.get(at))
         else {
             let detail = "an unsettled hop was presented without its parent";
             return Err(Stop::new(Outcome::ProvenanceMissing, detail));
@@ -99,15 +101,47 @@ async fn settle_hop(
     }
     task.require_edge(&parent.client_id, &child.client_id, &child.authority.scopes)?;
     let fanout = task.require_room(parent.jti, child.jti)?;
+    let facts = hop_facts(question, task, (parent, child), delegatee, fanout, now)?;
+    let id = DecisionId::new(now, gateway.fresh());
+    let permit =
+        decide(set, Some(chain), &Act::Delegate, &facts, id, now, ()).map_err(Stop::from)?;
+    // A lifetime that policy caps cannot be cut short in a grant that is already signed.
+    let end = child.iat.saturating_add(i64::try_from(permit.ttl_seconds()).unwrap_or(i64::MAX));
+    let end = task.hop_end(child.iat, end);
+    if now.seconds() >= end {
+        let detail = "policy or the workflow gives this hop a shorter life than its grant says, \
+                      and that is over";
+        return Err(Stop::new(Outcome::Expired, detail));
+    }
+    let settled = SettledHop { child: child.clone(), permit };
+    record(&gateway.spool, settled, LocalEffect::default()).await.map_err(|error| error.error)?;
+    task.hopped(parent.jti, child.jti);
+    Ok(UnixMillis::from_seconds(end))
+}
+
+/// What policy is told of a hop, as the Authority tells it of one that it settles.
+fn hop_facts(
+    question: &Question<'_>,
+    task: &TaskContext,
+    (parent, child): (&HopClaims, &HopClaims),
+    delegatee: AgentFacts,
+    fanout: u32,
+    now: UnixMillis,
+) -> Result<Facts, Stop> {
+    let line = question.chain.agents();
     let sensitivity = sensitivity(child, task.ceiling);
-    let facts = Facts {
-        actor: registered(gateway, &parent.client_id)?,
+    Ok(Facts {
+        actor: registered(question.gateway, &parent.client_id)?,
         delegatee: Some(delegatee),
         approvals: Vec::new(),
         arguments: Map::new(),
         binding: Binding::Verifies,
         chain: ChainFacts {
-            agents: line.iter().take(usize::from(child.del_depth)).map(|a| (*a).to_owned()).collect(),
+            agents: line
+                .iter()
+                .take(usize::from(child.del_depth))
+                .map(|a| (*a).to_owned())
+                .collect(),
             depth: parent.del_depth,
             fanout,
             max_depth: parent.del_max_depth,
@@ -127,22 +161,7 @@ async fn settle_hop(
         subject: task.subject.clone(),
         task: task.facts(now),
         ttl_seconds: u64::try_from(child.exp.saturating_sub(child.iat)).unwrap_or(0),
-    };
-    let id = DecisionId::new(now, gateway.fresh());
-    let permit = decide(set, Some(chain), &Act::Delegate, &facts, id, now, ())
-        .map_err(Stop::from)?;
-    // A lifetime that policy caps cannot be cut short in a grant that is already signed.
-    let end = child.iat.saturating_add(i64::try_from(permit.ttl_seconds()).unwrap_or(i64::MAX));
-    let end = task.hop_end(child.iat, end);
-    if now.seconds() >= end {
-        let detail = "policy or the workflow gives this hop a shorter life than its grant says, \
-                      and that is over";
-        return Err(Stop::new(Outcome::Expired, detail));
-    }
-    let settled = SettledHop { child: child.clone(), permit };
-    record(&gateway.spool, settled, LocalEffect::default()).await.map_err(|error| error.error)?;
-    task.hopped(parent.jti, child.jti);
-    Ok(UnixMillis::from_seconds(end))
+    })
 }
 
 /// A hop that was settled here, on its way to be recorded.
@@ -185,4 +204,3 @@ fn sensitivity(claims: &HopClaims, ceiling: Sensitivity) -> Sensitivity {
     });
     own.map_or(ceiling, |own: Sensitivity| own.min(ceiling))
 }
-

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 
 use crate::attempt::Attempt;
 use crate::authorize::{Question, authorize};
-use crate::call::{Asked, Forward, Inbound, Mapped, RefusalForm};
+use crate::call::{Asked, Inbound, Mapped, Outgoing, RefusalForm};
 use crate::errand::Errand;
 use crate::forward::{Cleared, Sending, forward};
 use crate::gateway::Gateway;
@@ -24,7 +24,7 @@ use crate::identify::{Presented, identify};
 use crate::refusal;
 use crate::route::{Adapter, Route};
 use crate::stop::Stop;
-use crate::stream::{Body, full};
+use crate::stream::Body;
 
 /// How much of a refused request's body is read, and for how long.
 const DRAIN_BYTES_MAX: usize = 256 * 1024;
@@ -51,7 +51,7 @@ pub(crate) async fn handle(
         Ok(response) => response,
         Err(refusing) => {
             let Refusing { mut stop, form, route } = *refusing;
-            let form = stop.form.take().unwrap_or(form);
+            let form = stop.form.take().map_or(form, |own| *own);
             // Recorded before anything is waited for: whoever goes away meanwhile was refused, too.
             let refused = attempt.refuse(&gateway, stop).await;
             // A body that waits for a `100 Continue` is not on its way.
@@ -116,11 +116,11 @@ async fn serve(
 
     // What is asked.
     let read = read_body(gateway, route, &parts, path, body).await.map_err(refusing)?;
-    let provenance = gateway.carry.classify(&parts.headers, read.as_ref(), chain);
+    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), chain);
     gateway.metrics.provenance(&route.name, provenance.as_str());
     let inbound = Inbound { parts: &parts, path, body: read };
     let mapped = map(gateway, route, inbound, chain).await.map_err(refusing)?;
-    let Mapped { asked, forward: to, hooks, refusal: form } = mapped;
+    let Mapped { asked, outgoing, hooks, refusal: form } = mapped;
     let told = |stop| {
         let route = Some(Arc::clone(route));
         Box::new(Refusing { stop, form: form.clone(), route })
@@ -128,13 +128,9 @@ async fn serve(
 
     // May it, and off it goes.
     let asking = Asking { gateway, route, identified, provenance };
-    match clear(asking, asked, to, attempt).await.map_err(told)? {
-        Next::Answer(answer) => Ok(answer),
-        Next::Send(cleared) => {
-            let sending = Sending { gateway, route, body: body.take(), hooks, place };
-            forward(cleared, sending).await.map_err(told)
-        }
-    }
+    let cleared = clear(asking, asked, outgoing, attempt).await.map_err(told)?;
+    let sending = Sending { gateway, route, body: body.take(), hooks, place };
+    forward(cleared, sending).await.map_err(told)
 }
 
 /// Who asks, and where.
@@ -145,47 +141,34 @@ struct Asking<'a> {
     provenance: Provenance,
 }
 
-/// What becomes of a mapped request that may go on.
-enum Next {
-    /// It is sent.
-    Send(Cleared),
-    /// The gateway answers itself.
-    Answer(Response<Body>),
-}
-
 /// May it go on? A use of authority is decided and recorded, housekeeping takes a live chain, and what
 /// is public takes nothing.
 async fn clear(
     asking: Asking<'_>,
     asked: Asked,
-    to: Forward,
+    outgoing: Outgoing,
     attempt: &mut Attempt,
-) -> Result<Next, Stop> {
+) -> Result<Cleared, Stop> {
     let Asking { gateway, route, identified, provenance } = asking;
-    let cleared = match (asked, to) {
-        (Asked::Open(_), Forward::Answer(answer)) => return Ok(Next::Answer(answer.map(full))),
-        (Asked::Open(_), Forward::Upstream(outgoing)) => Cleared::Open(outgoing),
-        (Asked::Plumbing(what), to) => {
+    match asked {
+        Asked::Open(what) => {
+            gateway.metrics.plumbing(what);
+            Ok(Cleared::Open(outgoing))
+        }
+        Asked::Plumbing(what) => {
             let chain = identified?;
             // Not when it began: reading its body may have taken a while.
             let now = gateway.clock.now();
             gateway.standing.require_alive(&chain, route.sensitivity, now)?;
             gateway.metrics.plumbing(what);
-            match to {
-                Forward::Answer(answer) => return Ok(Next::Answer(answer.map(full))),
-                Forward::Upstream(outgoing) => Cleared::Plumbing(chain, outgoing),
-            }
+            Ok(Cleared::Plumbing(chain, outgoing))
         }
-        (Asked::Call(_), Forward::Answer(_)) => {
-            return Err(Stop::new(ProblemCode::Internal, "a call was mapped to no request"));
-        }
-        (Asked::Call(call), Forward::Upstream(outgoing)) => {
+        Asked::Call(call) => {
             let chain = identified?;
             let question = Question { gateway, route, chain: &chain, call: &call, provenance };
-            Cleared::Call(authorize(&question, attempt, outgoing).await?)
+            Ok(Cleared::Call(authorize(&question, attempt, outgoing).await?))
         }
-    };
-    Ok(Next::Send(cleared))
+    }
 }
 
 fn busy() -> Stop {

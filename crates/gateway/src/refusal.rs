@@ -16,6 +16,8 @@ use crate::stream::{Body, full};
 
 /// Where a protected resource describes itself (RFC 9728 §3).
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+/// This gateway's public provenance key, for others to pin.
+const PROVENANCE_KEY: &str = "/.well-known/bailiwick-provenance.jwk";
 /// JSON-RPC error code of a refusal. Outside of -32768 to -32000, where JSON-RPC, MCP, A2A and their
 /// SDKs have meanings of their own (-32001 is a time-out in one, an unknown task in another).
 pub(crate) const JSON_RPC_REFUSED: i64 = -31_403;
@@ -41,7 +43,7 @@ pub(crate) fn respond(
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut body = serde_json::to_value(&problem).unwrap_or(Value::Null);
     if let Some(members) = body.as_object_mut() {
-        members.extend(refused.extra);
+        members.extend(*refused.extra);
     }
     // Who one is, is told by HTTP (MCP authorization, A2A §5); what one may do, by the protocol.
     let in_band = status != StatusCode::UNAUTHORIZED && status.as_u16() < 500;
@@ -86,7 +88,8 @@ fn challenge(
     }
     if let Some(route) = route {
         let url = &gateway.config.public_url;
-        value.push_str(&format!(", resource_metadata=\"{url}{RESOURCE_METADATA}{}\"", route.prefix));
+        value
+            .push_str(&format!(", resource_metadata=\"{url}{RESOURCE_METADATA}{}\"", route.prefix));
     }
     if let Ok(value) = HeaderValue::from_str(&value) {
         headers.insert(header::WWW_AUTHENTICATE, value);
@@ -101,6 +104,9 @@ fn challenge(
 pub(crate) fn well_known(gateway: &Gateway, parts: &Parts) -> Option<Response<Body>> {
     if parts.method != http::Method::GET {
         return None;
+    }
+    if parts.uri.path() == PROVENANCE_KEY {
+        return Some(json_reply(&gateway.carry.public_key()));
     }
     let path = parts.uri.path().strip_prefix(RESOURCE_METADATA)?;
     let (route, _) = gateway.routes.find(if path.is_empty() { "/" } else { path })?;
@@ -119,10 +125,14 @@ pub(crate) fn well_known(gateway: &Gateway, parts: &Parts) -> Option<Response<Bo
     if let (Adapter::Mcp(mcp), Some(members)) = (&route.adapter, document.as_object_mut()) {
         members.insert("scopes_supported".to_owned(), mcp.scopes().into());
     }
+    Some(json_reply(&document))
+}
+
+fn json_reply(document: &Value) -> Response<Body> {
     let mut response = Response::new(full(document.to_string()));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Some(response)
+    response
 }
 
 fn trace_id() -> String {

@@ -10,7 +10,7 @@ use crate::carry::CarryConfig;
 use crate::config::{Config, RouteConfig};
 use crate::connector::Connector;
 use crate::downstreams;
-use crate::http_api::HttpAdapter;
+use crate::http_api::{HttpAdapter, canonical};
 use crate::mcp::McpAdapter;
 
 /// How a route's requests are read.
@@ -122,21 +122,34 @@ impl Routes {
         if faults.is_empty() { Ok(Self(routes)) } else { Err(faults) }
     }
 
-    /// The route that answers to a raw path, and the path below its prefix.
+    /// The route that answers to a raw path, and the path below its prefix. A path that another route
+    /// would answer to, once it is in its canonical form, is nobody's: no spelling of what one route
+    /// protects is decided by the rules of another.
     pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Arc<Route>, &'p str)> {
-        self.0.iter().find_map(|route| {
-            let rest = path.strip_prefix(route.prefix.as_str())?;
-            match rest {
-                "" => Some((route, "/")),
-                _ if rest.starts_with('/') => Some((route, rest)),
-                _ => None,
-            }
-        })
+        let found = self.0.iter().find_map(|route| Some((route, below(route, path)?)))?;
+        if !path.contains('%') && !path.contains("/.") && !path.contains("//") {
+            return Some(found);
+        }
+        // What has no canonical form is for the adapter to refuse.
+        let Ok(segments) = canonical::segments(path) else { return Some(found) };
+        let whole = format!("/{}", segments.join("/"));
+        let meant = self.0.iter().find(|route| below(route, &whole).is_some());
+        meant.is_some_and(|route| Arc::ptr_eq(route, found.0)).then_some(found)
     }
 
     /// Every route.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
+    }
+}
+
+/// The path below a route's prefix, if it is below it.
+fn below<'p>(route: &Route, path: &'p str) -> Option<&'p str> {
+    let rest = path.strip_prefix(route.prefix.as_str())?;
+    match rest {
+        "" => Some("/"),
+        _ if rest.starts_with('/') => Some(rest),
+        _ => None,
     }
 }
 
@@ -155,6 +168,7 @@ impl Route {
                     .to_owned(),
             );
         }
+        faults.extend(entry.carry.fault());
         let upstream = Upstream::parse(&entry.upstream).map_err(|fault| faults.push(fault)).ok();
         let adapter = adapter(entry, config).map_err(|found| faults.extend(found)).ok();
         let connector = match &entry.connector {
@@ -191,15 +205,68 @@ fn adapter(entry: &RouteConfig, config: &Config) -> Result<Adapter, Vec<String>>
     match (&entry.http, &entry.mcp, &entry.a2a) {
         (Some(http), None, None) => HttpAdapter::compile(http, entry).map(Adapter::Http),
         (None, Some(mcp), None) => {
-            let others = config.routes.iter().filter(|it| it.mcp.is_some() && it.name != entry.name);
+            let others =
+                config.routes.iter().filter(|it| it.mcp.is_some() && it.name != entry.name);
             let others: Vec<&str> = others.map(|other| other.name.as_str()).collect();
             McpAdapter::compile(mcp, entry, &config.state_dir, &others).map(Adapter::Mcp)
-        },
-        (None, None, Some(a2a)) => A2aAdapter::compile(a2a, entry, &config.public_url).map(Adapter::A2a),
+        }
+        (None, None, Some(a2a)) => {
+            A2aAdapter::compile(a2a, entry, &config.public_url).map(Adapter::A2a)
+        }
         _ => Err(vec![
             "give exactly one of [route.http], [route.mcp] and [route.a2a]: it says how requests \
              are mapped to scopes"
                 .to_owned(),
         ]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn routes() -> Routes {
+        let one = |name: &str, path: &str| {
+            format!(
+                "[[route]]\nname = \"{name}\"\npath = \"{path}\"\nupstream = \"http://127.0.0.1:9\"\n\
+                 owner = \"t\"\nbinding = \"carries\"\n[route.http]\n[[route.http.operation]]\n\
+                 method = \"GET\"\npath = \"/{{rest+}}\"\nscope = \"a.b\"\n"
+            )
+        };
+        let text = format!(
+            "listen = \"127.0.0.1:1\"\nstate_dir = \"/tmp\"\npublic_url = \"https://gateway.example\"\n\
+             [authority]\nissuer = \"http://127.0.0.1:1\"\n[identity]\ndev_agent = \"spiffe://dev.bailiwick.example/g\"\n{}{}",
+            one("crm", "/crm"),
+            one("admin", "/crm/admin"),
+        );
+        let config = Config::from_toml(&text, "gateway.toml", std::path::Path::new("/")).unwrap();
+        Routes::compile(&config).unwrap()
+    }
+
+    #[rstest]
+    #[case("/crm/x", Some(("crm", "/x")))]
+    #[case("/crm", Some(("crm", "/")))]
+    #[case("/crm/%78//y/./z", Some(("crm", "/%78//y/./z")))]
+    #[case("/crm/admin/x", Some(("admin", "/x")))]
+    #[case("/crm/administrator", Some(("crm", "/administrator")))]
+    #[case("/crm/%61dmin/x", None)]
+    #[case("/crm//admin/x", None)]
+    #[case("/crm/./admin/x", None)]
+    #[case("/crm/x/../admin/x", None)]
+    #[case("/crm/admin%2Fx", None)]
+    #[case("/crm/admin/../x", None)]
+    #[case("/crmx", None)]
+    #[case("/%63rm/x", None)]
+    // For the adapter, which says what is wrong with it.
+    #[case("/crm/%ff", Some(("crm", "/%ff")))]
+    fn no_spelling_is_decided_by_another_routes_rules(
+        #[case] path: &str,
+        #[case] found: Option<(&str, &str)>,
+    ) {
+        let routes = routes();
+        let answer = routes.find(path).map(|(route, rest)| (&*route.name, rest));
+        assert_eq!(answer, found);
     }
 }

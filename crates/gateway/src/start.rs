@@ -145,9 +145,7 @@ impl Server {
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             noise: Noise::default(),
             upstream: upstream_client(),
-            in_flight: Arc::new(tokio::sync::Semaphore::new(
-                config.limits.requests_in_flight_max,
-            )),
+            in_flight: Arc::new(tokio::sync::Semaphore::new(config.limits.requests_in_flight_max)),
             spool,
             clock,
             config,

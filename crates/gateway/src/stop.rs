@@ -21,9 +21,9 @@ pub(crate) struct Stop {
     /// The proof has to be made again with this gateway's nonce (RFC 9449 §9); not a refusal.
     pub(crate) nonce_required: bool,
     /// Members that the reply carries besides, such as an approval request's id.
-    pub(crate) extra: Map<String, Value>,
+    pub(crate) extra: Box<Map<String, Value>>,
     /// How it is told, when that is not the request's own form.
-    pub(crate) form: Option<RefusalForm>,
+    pub(crate) form: Option<Box<RefusalForm>>,
 }
 
 impl Stop {
@@ -33,7 +33,7 @@ impl Stop {
             detail: detail.into(),
             denial: None,
             nonce_required: false,
-            extra: Map::new(),
+            extra: Box::default(),
             form: None,
         }
     }

@@ -77,7 +77,7 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    pub(crate) fn new(
+    pub(crate) fn guard(
         inner: Body,
         idle: Duration,
         ended: Option<Ended>,

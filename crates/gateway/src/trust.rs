@@ -185,7 +185,8 @@ fn kept(
 
 /// Reads one YAML document. A text that another reader could read otherwise is none.
 fn yaml(text: &str) -> Option<Value> {
-    let budget = serde_saphyr::budget! { max_aliases: 0, max_anchors: 0, max_depth: JSON_DEPTH_MAX };
+    let budget =
+        serde_saphyr::budget! { max_aliases: 0, max_anchors: 0, max_depth: JSON_DEPTH_MAX };
     let options = serde_saphyr::options! {
         budget: budget,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,

@@ -83,7 +83,10 @@ impl Client {
         finish(send(request, &url).await?, &url).await
     }
 
-    pub(super) fn with_credentials(&self, request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
+    pub(super) fn with_credentials(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<RequestBuilder, ClientError> {
         match &self.bearer {
             Some(bearer) => Ok(request.bearer_auth(bearer()?)),
             None => Ok(request),

@@ -2,15 +2,16 @@
 //! which the store refuses one at the instant of the change.
 
 use bailiwick_core::{
-    ActionDigest, AgentId, ApprovalId, Debit, EpochId, LeaseId, Outcome, RevocationId, Sha256Hash, TaskId, TokenId,
-    UnixMillis,
+    ActionDigest, AgentId, ApprovalId, Debit, EpochId, LeaseId, Outcome, RevocationId, Sha256Hash,
+    TaskId, TokenId, UnixMillis,
 };
 use bailiwick_ledger::LeafIndex;
 use bailiwick_policy::Sensitivity;
 
 use super::{
-    ApprovalRecord, ApprovalUse, ApprovalVote, DownstreamsRecord, HolderKeyRecord, IssuerKeyRecord, NewLease, PolicyRecord, RecordStatus, RegistryRecord,
-    SpoolReport, TaskRecord, TaskState, TokenRecord, VerdictBounds,
+    ApprovalRecord, ApprovalUse, ApprovalVote, DownstreamsRecord, HolderKeyRecord, IssuerKeyRecord,
+    NewLease, PolicyRecord, RecordStatus, RegistryRecord, SpoolReport, TaskRecord, TaskState,
+    TokenRecord, VerdictBounds,
 };
 
 /// A proof of possession that must never be accepted again.

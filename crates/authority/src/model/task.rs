@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bailiwick_core::{ReadsSalt, Sha256Hash, SubjectId, TaskId, TenantId, TokenId, UnixMillis, WorkflowId};
+use bailiwick_core::{
+    ReadsSalt, Sha256Hash, SubjectId, TaskId, TenantId, TokenId, UnixMillis, WorkflowId,
+};
 use bailiwick_policy::Sensitivity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

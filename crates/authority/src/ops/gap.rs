@@ -183,7 +183,9 @@ fn hops(
     routes: &[&Route],
     declared: &Declared,
 ) -> Vec<UnboundHop> {
-    let mut hops: BTreeMap<(Option<&str>, Option<&str>, &str), (u64, u64)> = BTreeMap::new();
+    // Gateway, route and binding.
+    type Way<'w> = (Option<&'w str>, Option<&'w str>, &'w str);
+    let mut hops: BTreeMap<Way<'_>, (u64, u64)> = BTreeMap::new();
     for route in routes.iter().filter(|route| is_unbound(&route.now.binding)) {
         let way = (Some(&*route.gateway), Some(&*route.now.route), &*route.now.binding);
         hops.entry(way).or_default();

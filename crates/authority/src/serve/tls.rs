@@ -8,9 +8,7 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use bailiwick_core::time::UnixMillis;
-use bailiwick_identity::{
-    SpiffeClientVerifier, TrustBundles, X509Peer, server_tls, session_peer,
-};
+use bailiwick_identity::{SpiffeClientVerifier, TrustBundles, X509Peer, server_tls, session_peer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;

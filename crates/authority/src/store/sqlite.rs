@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bailiwick_core::{
-    ActionDigest, AgentId, ApprovalId, EpochId, LeaseId, RevocationId, Sha256Hash, TaskId, TokenId, UnixMillis, WorkflowId,
+    ActionDigest, AgentId, ApprovalId, EpochId, LeaseId, RevocationId, Sha256Hash, TaskId, TokenId,
+    UnixMillis, WorkflowId,
 };
 use bailiwick_ledger::{Hash, Journal, LeafIndex, Receipt};
 use rusqlite::Connection;
@@ -35,11 +36,15 @@ use self::readers::Readers;
 use self::signed::Signed;
 use self::tail::Tail;
 use self::write::Command;
-use super::{DeathWatch, LEAVES_MAX, PAGE_ROWS_MAX, Page, PageRequest, Pending, READS_OF_TASK_BYTES_MAX, READS_OF_TASK_MAX, Store, StoreError};
+use super::{
+    DeathWatch, LEAVES_MAX, PAGE_ROWS_MAX, Page, PageRequest, Pending, READS_OF_TASK_BYTES_MAX,
+    READS_OF_TASK_MAX, Store, StoreError,
+};
 use crate::model::{
-    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, DownstreamsRecord, Effect, EpochRecord, HolderKeyRecord, IssuerKeyRecord, LeaseRecord,
-    OwnerRecord, PolicyRecord, ProofRow, ReceiptRow, RevocationPreview, RevocationRow,
-    RevocationTarget, RevokedToken, TaskFilter, TaskRecord, TokenRecord, UseRow, WorkflowRecord,
+    AgentRecord, ApprovalFilter, ApprovalRecord, BudgetRow, DownstreamsRecord, Effect, EpochRecord,
+    HolderKeyRecord, IssuerKeyRecord, LeaseRecord, OwnerRecord, PolicyRecord, ProofRow, ReceiptRow,
+    RevocationPreview, RevocationRow, RevocationTarget, RevokedToken, TaskFilter, TaskRecord,
+    TokenRecord, UseRow, WorkflowRecord,
 };
 
 use open::set_page_quota;

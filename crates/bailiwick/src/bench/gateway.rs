@@ -124,7 +124,8 @@ async fn rows(
             let before = subject.pid.and_then(cpu::of_process);
             let run = load::run(subject.address, prepared, connections).await?;
             let spent = subject.pid.and_then(cpu::of_process).zip(before);
-            let row = Row::new(subject.name, connections, &run, spent, subject.pid, direct.as_ref());
+            let row =
+                Row::new(subject.name, connections, &run, spent, subject.pid, direct.as_ref());
             if direct.is_none() {
                 direct = Some(row.clone());
             }

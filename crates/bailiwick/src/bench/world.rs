@@ -271,7 +271,7 @@ pub(super) fn bench_policies(count: u32) -> Vec<PolicySource> {
         .enumerate()
         .map(|(at, rules)| {
             let text: String = rules.iter().map(|n| rule(*n)).collect();
-            PolicySource::new(&format!("bench-{at}.cedar"), text)
+            PolicySource::new(format!("bench-{at}.cedar"), text)
         })
         .collect()
 }

@@ -62,14 +62,8 @@ impl Drop for Gateway {
 fn start(served: &Served, port: u16) -> Gateway {
     served.bench.write("gateway.toml", &config(&served.url, port));
     let log = std::fs::File::create(served.bench.path("gateway.log")).unwrap();
-    let child = served
-        .bench
-        .command()
-        .arg("gateway")
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
+    let child =
+        served.bench.command().arg("gateway").stdout(Stdio::null()).stderr(log).spawn().unwrap();
     Gateway(child)
 }
 
@@ -77,10 +71,26 @@ fn doctor(served: &Served, port: u16, path: &str) -> crate::run::Ran {
     let (gateway, management) =
         (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", port + 1));
     let asked = [
-        "-o", "json", "doctor", "--gateway", &gateway, "--management", &management, "--path", path,
-        "--workflow", "banking.pay-bill", "--param", "payee=DE89", "--audience",
-        "https://tools.dev.example", "--delegatee", "spiffe://dev.bailiwick.example/agent/payer",
-        "--dev-agent", "spiffe://dev.bailiwick.example/agent/orchestrator", "--dev-subject",
+        "-o",
+        "json",
+        "doctor",
+        "--gateway",
+        &gateway,
+        "--management",
+        &management,
+        "--path",
+        path,
+        "--workflow",
+        "banking.pay-bill",
+        "--param",
+        "payee=DE89",
+        "--audience",
+        "https://tools.dev.example",
+        "--delegatee",
+        "spiffe://dev.bailiwick.example/agent/payer",
+        "--dev-agent",
+        "spiffe://dev.bailiwick.example/agent/orchestrator",
+        "--dev-subject",
         "alice@dev.example",
     ];
     served.run(&asked)
@@ -112,9 +122,11 @@ fn the_doctor_attacks_and_shows_each_denial() {
     // A path that the task may call is no target: a good token gets through there, and that is said.
     let ran = doctor(&served, port, "/bank/payments").exits(1);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
-    let recognised = report["findings"].as_array().unwrap().iter().find(|finding| {
-        finding["what"].as_str().unwrap().starts_with("a good token")
-    });
+    let recognised = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["what"].as_str().unwrap().starts_with("a good token"));
     assert_eq!(recognised.unwrap()["ok"], false, "{report:#}");
 }
 
@@ -127,13 +139,15 @@ fn a_configuration_that_cannot_work_says_what_to_do() {
     let broken = config("http://127.0.0.1:1", 9).replace("dev_agent", "dev_agnet");
     bench.write("gateway.toml", &broken);
     bench.run(&["gateway", "--check"]).exits(1).complains("dev_agnet");
-    let exposed = config("http://127.0.0.1:1", 9).replace("listen = \"127.0.0.1:9\"", "listen = \"0.0.0.0:9\"");
+    let exposed = config("http://127.0.0.1:1", 9)
+        .replace("listen = \"127.0.0.1:9\"", "listen = \"0.0.0.0:9\"");
     bench.write("gateway.toml", &exposed);
     bench.run(&["gateway", "--check"]).exits(1).complains("behind_tls_proxy");
     let far = config("https://authority.example", 9);
     bench.write("gateway.toml", &far);
     bench.run(&["gateway", "--check"]).exits(1).complains("identity.svid_file");
-    let none = config("http://127.0.0.1:1", 9).replace("[route.http]", "").replace("route.http.", "x.");
+    let none =
+        config("http://127.0.0.1:1", 9).replace("[route.http]", "").replace("route.http.", "x.");
     bench.write("gateway.toml", &none);
     bench.run(&["gateway", "--check"]).exits(1);
 }
@@ -143,16 +157,29 @@ fn pins_are_listed_and_approved_where_they_wait() {
     let bench = Bench::new();
     let text = config("http://127.0.0.1:1", 9);
     let (head, _) = text.split_once("[route.http]").unwrap();
-    bench.write("gateway.toml", &format!("{head}[route.mcp]\nscope_template = \"bank.{{tool}}\"\n"));
+    bench
+        .write("gateway.toml", &format!("{head}[route.mcp]\nscope_template = \"bank.{{tool}}\"\n"));
     std::fs::create_dir_all(bench.path("gateway-state/pins")).unwrap();
-    bench.write("gateway-state/pins/bank.json", r#"{"pay":{"approved":"sha-256:a","waiting":"sha-256:b","why":"changed"}}"#);
+    bench.write(
+        "gateway-state/pins/bank.json",
+        r#"{"pay":{"approved":"sha-256:a","waiting":"sha-256:b","why":"changed"}}"#,
+    );
     bench.run(&["gateway", "pins", "list", "--route", "bank"]).exits(0).says("changed");
-    bench.run(&["gateway", "pins", "show", "--route", "bank", "pay"]).exits(0).says("waiting sha-256:b");
+    bench
+        .run(&["gateway", "pins", "show", "--route", "bank", "pay"])
+        .exits(0)
+        .says("waiting sha-256:b");
     bench.run(&["gateway", "pins", "show", "--route", "bank", "rob"]).exits(1).complains("rob");
-    bench.run(&["gateway", "pins", "approve", "--route", "bank", "pay", "--hash", "sha-256:c"]).exits(1).complains("look at it first");
+    bench
+        .run(&["gateway", "pins", "approve", "--route", "bank", "pay", "--hash", "sha-256:c"])
+        .exits(1)
+        .complains("look at it first");
     bench.run(&["gateway", "pins", "approve", "--route", "bank"]).exits(1);
     bench.run(&["gateway", "pins", "approve", "--route", "bank", "--all"]).exits(0);
     bench.run(&["gateway", "pins", "list", "--route", "bank"]).exits(0).says("sha-256:b");
-    bench.run(&["gateway", "pins", "approve", "--route", "bank", "pay"]).exits(1).complains("waits");
+    bench
+        .run(&["gateway", "pins", "approve", "--route", "bank", "pay"])
+        .exits(1)
+        .complains("waits");
     bench.run(&["gateway", "pins", "list", "--route", "vault"]).exits(1).complains("vault");
 }

@@ -53,11 +53,9 @@ struct Learn {
 impl ReplyHook for Learn {
     fn message(&mut self, _status: StatusCode, message: &mut Value) -> Touched {
         let reply = message.get("result").unwrap_or(message);
-        let id = [
-            "/task/id", "/message/taskId", "/statusUpdate/taskId", "/artifactUpdate/taskId",
-        ]
-        .iter()
-        .find_map(|at| reply.pointer(at).and_then(Value::as_str));
+        let id = ["/task/id", "/message/taskId", "/statusUpdate/taskId", "/artifactUpdate/taskId"]
+            .iter()
+            .find_map(|at| reply.pointer(at).and_then(Value::as_str));
         if let Some(id) = id {
             // The first task to name it keeps it: an agent cannot hand a task to another by a reply.
             let owner = self.tasks.0.get_with(id.to_owned(), || self.txn);

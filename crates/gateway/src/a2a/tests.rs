@@ -2,7 +2,7 @@ use bailiwick_core::{VerifiedChain, jcs};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::call::Mapped;
@@ -75,7 +75,7 @@ async fn a_message_is_a_call_of_its_skill_with_its_data_as_arguments() {
     assert_eq!(call.scope.to_string(), "summarizer.summarize");
     assert_eq!(Value::Object(call.arguments), json!({ "document": "d1", "text": "please" }));
     assert_eq!(call.resource.sensitivity, Sensitivity::Internal);
-    let Forward::Upstream(outgoing) = mapped.forward else { panic!("answered") };
+    let outgoing = mapped.outgoing;
     let OutgoingBody::Json { value, carry_at } = outgoing.body else { panic!("no JSON") };
     let at = carry_at.unwrap();
     assert_eq!(value.pointer(&at).unwrap(), &json!({ "other": 1 }), "what is ours is taken away");

@@ -8,8 +8,12 @@ use super::tag::ProvenanceTag;
 const TASK: &str = "bailiwick.task";
 const DECISION: &str = "bailiwick.decision";
 const PREFIX: &str = "bailiwick.";
-/// Characters of what passes (W3C Baggage §3.3.2).
+/// Characters and members that everybody has to pass on (W3C Baggage §3.3.2).
 const CHARS_MAX: usize = 8192;
+const MEMBERS_MAX: usize = 64;
+/// What is kept free for ours.
+const OURS_CHARS: usize = 256;
+const OURS: usize = 2;
 
 /// Our members.
 pub(super) fn ours(tag: &ProvenanceTag) -> String {
@@ -20,10 +24,11 @@ pub(super) fn ours(tag: &ProvenanceTag) -> String {
 pub(super) fn without_ours(headers: &HeaderMap) -> Vec<String> {
     let mut chars = 0_usize;
     members(headers)
-        .filter(|member| !member.trim_start().starts_with(PREFIX))
+        .filter(|member| !member.trim_start().to_ascii_lowercase().starts_with(PREFIX))
+        .take(MEMBERS_MAX - OURS)
         .take_while(|member| {
-            chars = chars.saturating_add(member.len());
-            chars <= CHARS_MAX
+            chars = chars.saturating_add(member.len() + 1);
+            chars <= CHARS_MAX - OURS_CHARS
         })
         .map(|member| member.trim().to_owned())
         .collect()

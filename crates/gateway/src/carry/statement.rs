@@ -23,8 +23,12 @@ use crate::clock::Clock;
 const TYP: &str = "bailiwick-provenance+jwt";
 /// Longest life of a statement, in seconds.
 const TTL_SECONDS: i64 = 300;
+/// How far the clock of another gateway may be ahead, in seconds.
+const SKEW_SECONDS: i64 = 60;
 /// Statements kept.
 const KEPT_MAX: u64 = 100_000;
+/// Characters of a signature; Ed25519 and ES256 have the same length.
+const SIGNATURE_CHARS: usize = 86;
 /// Bytes of a statement that is read.
 pub(super) const STATEMENT_BYTES_MAX: usize = 8 * 1024;
 
@@ -47,9 +51,40 @@ pub(crate) enum CarryError {
 pub(super) struct Stated {
     pub(super) sub: String,
     pub(super) txn: String,
+    pub(super) jti: String,
     pub(super) agents: Vec<String>,
+    pub(super) depth: usize,
+    pub(super) workflow: String,
     iat: i64,
     exp: i64,
+}
+
+/// What became of a statement on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// Its key is believed here, its signature holds, and it has not ended.
+    Holds(Stated),
+    /// It is the beginning of a statement.
+    Cut,
+    /// It is nobody's: no such key, no such signature, or too old.
+    Nobody,
+}
+
+/// Keys of statements that are believed, by thumbprint.
+pub(super) type Keys = HashMap<String, VerifyingKey>;
+
+/// Reads the keys that a route trusts.
+pub(super) fn read_keys(paths: &[PathBuf]) -> Result<Keys, CarryError> {
+    let read = |path: &PathBuf| {
+        let bad = || CarryError::Trusted(path.display().to_string());
+        let text = std::fs::read_to_string(path).map_err(|_| bad())?;
+        let jwk: Value = serde_json::from_str(&text).map_err(|_| bad())?;
+        // A key file that holds the private half is one that was copied too far.
+        let key = VerifyingKey::from_jwk(&jwk).ok().filter(|_| jwk.get("d").is_none());
+        let key = key.ok_or_else(bad)?;
+        Ok((key.thumbprint().to_string(), key))
+    };
+    paths.iter().map(read).collect()
 }
 
 /// Signs statements and checks them.
@@ -57,18 +92,13 @@ pub(super) struct Signer {
     key: SigningKey,
     kid: String,
     issuer: String,
-    trusted: HashMap<String, VerifyingKey>,
+    own: VerifyingKey,
     made: Cache<TokenId, (Arc<str>, i64)>,
     clock: Clock,
 }
 
 impl Signer {
-    pub(super) fn open(
-        state: &Path,
-        issuer: &str,
-        trusted: &[&PathBuf],
-        clock: Clock,
-    ) -> Result<Self, CarryError> {
+    pub(super) fn open(state: &Path, issuer: &str, clock: Clock) -> Result<Self, CarryError> {
         let path = state.join("provenance.key");
         let key = match private_files::read(&path)? {
             Some(der) => SigningKey::from_pkcs8(&der)?,
@@ -78,19 +108,10 @@ impl Signer {
                 key
             }
         };
-        let mut keys = HashMap::new();
-        for path in trusted {
-            let bad = || CarryError::Trusted(path.display().to_string());
-            let text = std::fs::read_to_string(path).map_err(|_| bad())?;
-            let jwk: Value = serde_json::from_str(&text).map_err(|_| bad())?;
-            let key = VerifyingKey::from_jwk(&jwk).map_err(|_| bad())?;
-            keys.insert(key.thumbprint().to_string(), key);
-        }
         let own = key.verifying_key();
         let kid = own.thumbprint().to_string();
-        keys.insert(kid.clone(), own);
         let made = Cache::new(KEPT_MAX);
-        Ok(Self { key, kid, issuer: issuer.to_owned(), trusted: keys, made, clock })
+        Ok(Self { key, kid, issuer: issuer.to_owned(), own, made, clock })
     }
 
     pub(super) fn public_key(&self) -> Value {
@@ -121,20 +142,44 @@ impl Signer {
         Some(statement)
     }
 
-    /// What a statement says, if its key is pinned, its signature holds and it has not ended.
-    pub(super) fn verify(&self, statement: &str) -> Option<Stated> {
-        let (input, signature) = statement.rsplit_once('.')?;
-        let (header, claims) = input.split_once('.')?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
-        let header: Value = jcs::parse_strict(&decode(header)?).ok()?;
-        let text = |name: &str| header.get(name).and_then(Value::as_str);
-        let key = self.trusted.get(text("kid")?)?;
-        if text("typ")? != TYP || text("alg")? != key.algorithm().name() {
-            return None;
+    /// What became of a statement; `trusted` are the keys that are believed beside this gateway's own.
+    pub(super) fn check(&self, statement: &str, trusted: &Keys) -> Checked {
+        let mut parts = statement.split('.');
+        let (header, claims, signature) = (parts.next(), parts.next(), parts.next());
+        if parts.next().is_some() {
+            return Checked::Nobody;
         }
-        key.verify(input.as_bytes(), &decode(signature)?).ok()?;
-        let stated = Stated::deserialize(jcs::parse_strict(&decode(claims)?).ok()?).ok()?;
+        let read = |part: &str| jcs::parse_strict(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        let Some(header) = header.and_then(read) else {
+            // The header itself ends too soon: it begins as a header of ours does.
+            let begun = statement.starts_with("eyJ") && claims.is_none();
+            return if begun { Checked::Cut } else { Checked::Nobody };
+        };
+        let text = |name: &str| header.get(name).and_then(Value::as_str);
+        let kid = text("kid").unwrap_or_default();
+        let key = if kid == self.kid { Some(&self.own) } else { trusted.get(kid) };
+        let Some(key) = key
+            .filter(|key| text("typ") == Some(TYP) && text("alg") == Some(key.algorithm().name()))
+        else {
+            return Checked::Nobody;
+        };
+        let whole = claims.zip(signature).filter(|(_, it)| it.len() >= SIGNATURE_CHARS);
+        let Some((claims, signature)) = whole else { return Checked::Cut };
+        let input = statement.rsplit_once('.').map_or("", |(input, _)| input);
+        let holds = URL_SAFE_NO_PAD
+            .decode(signature)
+            .is_ok_and(|signature| key.verify(input.as_bytes(), &signature).is_ok());
+        let stated = read(claims).and_then(|claims| Stated::deserialize(claims).ok());
+        match stated.filter(|stated| holds && self.is_fresh(stated)) {
+            Some(stated) => Checked::Holds(stated),
+            None => Checked::Nobody,
+        }
+    }
+
+    fn is_fresh(&self, stated: &Stated) -> bool {
         let now = self.clock.now().seconds();
-        (stated.iat <= now.saturating_add(60) && now < stated.exp).then_some(stated)
+        stated.iat <= now.saturating_add(SKEW_SECONDS)
+            && now < stated.exp
+            && stated.exp.saturating_sub(stated.iat) <= TTL_SECONDS
     }
 }

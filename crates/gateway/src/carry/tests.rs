@@ -38,7 +38,8 @@ fn route(extra: &str) -> Route {
 fn chain_of(task: u8, agents: &[&str]) -> VerifiedChain {
     let mut claims: HopClaims = fixture::claims(task, &["a.b"], json!([]));
     let iss = claims.iss.clone();
-    let actor = |name: &&str| Actor { iss: iss.clone(), sub: format!("{OTHER}{name}").parse().unwrap() };
+    let actor =
+        |name: &&str| Actor { iss: iss.clone(), sub: format!("{OTHER}{name}").parse().unwrap() };
     claims.act = ActChain(agents.iter().rev().map(actor).collect());
     claims.client_id = format!("{OTHER}{}", agents.last().unwrap()).parse().unwrap();
     claims.del_depth = u8::try_from(agents.len() - 1).unwrap();
@@ -83,18 +84,26 @@ fn what_goes_out_comes_back_intact_in_every_carrier() {
     headers.insert("traceparent", HeaderValue::from_static("00-a-b-01"));
     headers.insert(STATEMENT_HEADER, HeaderValue::from_static("forged"));
     carrier.out(&route, &mut headers, Some(&tag));
-    assert_eq!(headers["baggage"], format!("user=7;p=1,bailiwick.task={},bailiwick.decision={}", tag.task, tag.decision));
+    assert_eq!(
+        headers["baggage"],
+        format!("user=7;p=1,bailiwick.task={},bailiwick.decision={}", tag.task, tag.decision)
+    );
     assert_eq!(headers[DECISION_HEADER], tag.decision.to_string());
     assert_eq!(headers["traceparent"], "00-a-b-01");
     assert!(!headers["baggage"].to_str().unwrap().contains("alice"), "opaque ids only");
     assert_eq!(judged(&carrier, &headers, &chain), Provenance::Intact);
 
-    for (at, envelope) in [("/params/_meta", json!({"params": {}})), ("/params/message/metadata", json!({"params": {"message": {"metadata": {"x": 1}}}})), ("/message/metadata", json!({"message": {}}))] {
+    for (at, envelope) in [
+        ("/params/_meta", json!({"params": {}})),
+        ("/params/message/metadata", json!({"params": {"message": {"metadata": {"x": 1}}}})),
+        ("/message/metadata", json!({"message": {}})),
+    ] {
         let mut message = envelope;
-        carrier.into_message(&route, &mut message, at, &tag);
+        carrier.out_in_message(&route, &mut message, at, &tag);
         assert!(message.pointer(at).unwrap()[MESSAGE_KEY]["statement"].is_string());
         let body = Bytes::from(message.to_string());
-        let verdict = carrier.classify(&HeaderMap::new(), Some(&body), Some(&Arc::new(chain.clone())));
+        let verdict =
+            carrier.classify(&HeaderMap::new(), Some(&body), Some(&Arc::new(chain.clone())));
         assert_eq!(verdict, Provenance::Intact, "{at}");
     }
 }
@@ -111,7 +120,7 @@ fn a_route_says_what_goes_along() {
     let comment = headers["x-sql-comment"].to_str().unwrap();
     assert!(comment.starts_with("/*bailiwick_decision='") && comment.ends_with("'*/"), "{comment}");
     let mut message = json!({});
-    carrier.into_message(&route, &mut message, "/params/_meta", &tag);
+    carrier.out_in_message(&route, &mut message, "/params/_meta", &tag);
     assert!(!message.to_string().contains("alice"));
 }
 
@@ -178,7 +187,10 @@ fn a_part_that_cannot_be_read_is_a_bad_translation() {
     let carrier = carrier(directory.path(), &[]);
     let body = Bytes::from(json!({"params": {"_meta": {MESSAGE_KEY: 7}}}).to_string());
     let chain = Arc::new(chain_of(1, &["a"]));
-    assert_eq!(carrier.classify(&HeaderMap::new(), Some(&body), Some(&chain)), Provenance::Mistranslated);
+    assert_eq!(
+        carrier.classify(&HeaderMap::new(), Some(&body), Some(&chain)),
+        Provenance::Mistranslated
+    );
 }
 
 #[test]
@@ -196,7 +208,10 @@ fn aws_gets_what_its_fields_can_hold() {
     tag.subject = "user:álice <x>@a.example".to_owned() + &"y".repeat(400);
     for (name, value) in session_tags(&tag) {
         assert!(name.len() <= 128 && value.chars().count() <= 256);
-        assert!(value.chars().all(|c| c.is_ascii_alphanumeric() || "_.:/=+-@ ".contains(c)), "{value}");
+        assert!(
+            value.chars().all(|c| c.is_ascii_alphanumeric() || "_.:/=+-@ ".contains(c)),
+            "{value}"
+        );
     }
     let identity = source_identity(&tag);
     assert!(identity.len() <= 64 && identity.contains(&tag.task.to_string()), "{identity}");

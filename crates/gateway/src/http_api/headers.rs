@@ -65,7 +65,7 @@ pub(super) fn overrides(name: &str) -> bool {
 }
 
 /// A header that a route or an operation may name.
-pub(super) fn usable(name: &str) -> Result<HeaderName, String> {
+pub(crate) fn usable(name: &str) -> Result<HeaderName, String> {
     let parsed: HeaderName =
         name.parse().map_err(|_| format!("`{name}` is no name of a header"))?;
     let never = crate::forward::STRIPPED.contains(&parsed.as_str())

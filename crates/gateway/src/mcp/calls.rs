@@ -3,6 +3,7 @@
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_policy::ResourceFacts;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::message::{Message, is_stateless};
@@ -28,7 +29,6 @@ impl McpAdapter {
         message: &Message,
     ) -> Result<Call, Stop> {
         let headers = &asking.parts.headers;
-        let (resources, prompts) = (self.tools.resources.as_ref(), self.tools.prompts.as_ref());
         match message.method.as_str() {
             "tools/call" => self.tool_call(asking, message).await,
             // Gone from the revision without sessions: `subscriptions/listen` is in their place.
@@ -38,10 +38,10 @@ impl McpAdapter {
                 Err(message.unknown(headers))
             }
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
-                self.target(resources, message, "uri")
+                self.resource(message)
             }
             "subscriptions/listen" => self.listen(message),
-            "prompts/get" => self.target(prompts, message, "name"),
+            "prompts/get" => self.prompt(message),
             "completion/complete" => self.completion(message),
             _ => Err(message.unknown(headers)),
         }
@@ -84,8 +84,10 @@ impl McpAdapter {
         let refused = |why: &str| {
             Stop::new(Outcome::ToolUnapproved, format!("the tool is not served now: {why}"))
         };
-        let (hash, parameters) =
-            listed.get(name).ok_or_else(|| refused("its server does not list it"))?;
+        let Some((hash, parameters)) = listed.get(name) else {
+            tools.pins.require_unheard_of(name).map_err(|why| refused(&why))?;
+            return Ok(call);
+        };
         tools.pins.require(name, hash).map_err(|why| refused(&why))?;
         let body = message.value.pointer("/params/arguments").unwrap_or(&Value::Null);
         parameters.compare(&asking.parts.headers, body).map_err(|what| message.mismatch(&what))?;
@@ -96,16 +98,20 @@ impl McpAdapter {
         Ok(call)
     }
 
-    /// A read of a resource or a prompt.
-    fn target(&self, scope: Option<&Scope>, message: &Message, name: &str) -> Result<Call, Stop> {
-        let scope = served(scope, message)?;
-        let target = message.text(name)?;
-        let mut arguments = match message.value.pointer("/params/arguments") {
-            Some(Value::Object(given)) => given.clone(),
-            _ => Map::new(),
-        };
-        arguments.insert(name.to_owned(), target.into());
-        Ok(self.read(scope, target, arguments))
+    /// A read of a resource.
+    fn resource(&self, message: &Message) -> Result<Call, Stop> {
+        let scope = served(self.tools.resources.as_ref(), message)?;
+        let uri = message.text("uri")?;
+        require_plain(uri)?;
+        Ok(self.read(scope, uri, Map::from_iter([("uri".to_owned(), uri.into())])))
+    }
+
+    /// A prompt, filled in. Its own name is the argument `prompt`.
+    fn prompt(&self, message: &Message) -> Result<Call, Stop> {
+        let scope = served(self.tools.prompts.as_ref(), message)?;
+        let name = message.text("name")?;
+        let given = message.value.pointer("/params/arguments");
+        Ok(self.read(scope, name, with("prompt", name, given)?))
     }
 
     /// Changes of resources are told to whoever may read them.
@@ -120,6 +126,7 @@ impl McpAdapter {
                 "`resourceSubscriptions` is no list of URIs",
             ));
         };
+        uris.iter().try_for_each(|uri| require_plain(uri))?;
         // One is decided like one that is read; several are a list, which a constraint on one refuses.
         let (target, uri) = match *uris {
             [one] => (one, one.into()),
@@ -132,20 +139,16 @@ impl McpAdapter {
     /// Completion tells what there is: it takes what reading or getting it takes.
     fn completion(&self, message: &Message) -> Result<Call, Stop> {
         let malformed = || Stop::new(Outcome::Malformed, "`ref` is no prompt and no resource");
-        let text = |at: &str| message.value.pointer(at).and_then(Value::as_str);
-        let (scope, name) = match text("/params/ref/type") {
-            Some("ref/prompt") => (self.tools.prompts.as_ref(), "name"),
-            Some("ref/resource") => (self.tools.resources.as_ref(), "uri"),
+        let text =
+            |at: &str| message.value.pointer(at).and_then(Value::as_str).ok_or_else(malformed);
+        let (scope, key, target) = match text("/params/ref/type")? {
+            "ref/prompt" => (self.tools.prompts.as_ref(), "prompt", text("/params/ref/name")),
+            "ref/resource" => (self.tools.resources.as_ref(), "uri", text("/params/ref/uri")),
             _ => return Err(malformed()),
         };
-        let scope = served(scope, message)?;
-        let target = text(&format!("/params/ref/{name}")).ok_or_else(malformed)?;
-        let mut arguments = match message.value.pointer("/params/context/arguments") {
-            Some(Value::Object(given)) => given.clone(),
-            _ => Map::new(),
-        };
-        arguments.insert(name.to_owned(), target.into());
-        Ok(self.read(scope, target, arguments))
+        let (scope, target) = (served(scope, message)?, target?);
+        let given = message.value.pointer("/params/context/arguments");
+        Ok(self.read(scope, target, with(key, target, given)?))
     }
 
     fn read(&self, scope: Scope, target: &str, arguments: Map<String, Value>) -> Call {
@@ -160,4 +163,36 @@ fn served(scope: Option<&Scope>, message: &Message) -> Result<Scope, Stop> {
         let detail = format!("{} is not served on this route", message.method);
         Stop::new(Outcome::ScopeNotGranted, detail)
     })
+}
+
+/// Arguments as they came, and what they are for.
+fn with(key: &str, target: &str, given: Option<&Value>) -> Result<Map<String, Value>, Stop> {
+    let mut arguments = match given {
+        None => Map::new(),
+        Some(Value::Object(given)) => given.clone(),
+        Some(_) => return Err(Stop::new(Outcome::Malformed, "`arguments` is no object")),
+    };
+    if arguments.insert(key.to_owned(), target.into()).is_some() {
+        let detail = format!("an argument is called `{key}`, which says what it is an argument of");
+        return Err(Stop::new(Outcome::DuplicateMember, detail));
+    }
+    Ok(arguments)
+}
+
+/// A URI that says where it leads: what is decided on is what the server opens. Dot segments, in
+/// whatever spelling, backslashes and characters that nobody sees would make it lead elsewhere.
+fn require_plain(uri: &str) -> Result<(), Stop> {
+    let decoded = percent_decode_str(uri).decode_utf8().ok();
+    let decoded = decoded.filter(|decoded| {
+        let again = percent_decode_str(decoded).decode_utf8();
+        // One decoding is all: what changes in a second one was written to be read twice.
+        again.is_ok_and(|again| again == *decoded)
+            && !decoded.contains('\\')
+            && !decoded.chars().any(char::is_control)
+            && !decoded.split(['/', '?', '#']).any(|segment| segment == "." || segment == "..")
+    });
+    match decoded {
+        Some(_) => Ok(()),
+        None => Err(Stop::new(Outcome::Malformed, "the URI is not in its plain form")),
+    }
 }

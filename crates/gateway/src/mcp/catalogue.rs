@@ -21,8 +21,10 @@ use crate::call::{Outgoing, OutgoingBody, RefusalForm};
 use crate::errand::Errands;
 use crate::stop::Stop;
 
-/// Sessions whose lists are remembered.
-const LISTS_MAX: u64 = 10_000;
+/// Tools remembered, over the lists of all sessions.
+const TOOLS_MAX: u64 = 200_000;
+/// Sessions that may be asked about at once.
+const ASKING_MAX: u64 = 10_000;
 /// Pages of one list.
 const PAGES_MAX: usize = 100;
 
@@ -54,8 +56,14 @@ pub(super) struct Catalogue {
 impl Catalogue {
     pub(super) fn new(age_max: Duration) -> Self {
         Self {
-            lists: Cache::builder().max_capacity(LISTS_MAX).time_to_live(age_max).build(),
-            asking: Cache::builder().max_capacity(LISTS_MAX).time_to_idle(age_max).build(),
+            lists: Cache::builder()
+                .weigher(|_, listed: &Arc<Listed>| {
+                    u32::try_from(listed.len()).unwrap_or(u32::MAX).saturating_add(1)
+                })
+                .max_capacity(TOOLS_MAX)
+                .time_to_live(age_max)
+                .build(),
+            asking: Cache::builder().max_capacity(ASKING_MAX).time_to_idle(age_max).build(),
         }
     }
 
@@ -104,7 +112,7 @@ async fn ask(
         let (status, mut answer) = errands.ask(outgoing, &id).await?;
         if status == StatusCode::NOT_FOUND && parts.headers.contains_key("mcp-session-id") {
             let mut stop = Stop::new(ProblemCode::NotFound, "the session is over; open a new one");
-            stop.form = Some(RefusalForm::Problem);
+            stop.form = Some(Box::new(RefusalForm::Problem));
             return Err(stop);
         }
         let result = answer.get_mut("result").map(Value::take).unwrap_or_default();

@@ -19,6 +19,8 @@ const INVALID_REQUEST: i64 = -32_600;
 const METHOD_NOT_FOUND: i64 = -32_601;
 const INVALID_PARAMS: i64 = -32_602;
 const HEADER_MISMATCH: i64 = -32_020;
+/// Bytes of a revision's name.
+const REVISION_BYTES_MAX: usize = 32;
 /// Characters of a message's id.
 const ID_CHARS_MAX: usize = 256;
 /// Where the revision without sessions says in the body which revision it is.
@@ -62,7 +64,7 @@ pub(crate) struct Message {
 /// A fault of the protocol itself, told as a JSON-RPC error with an HTTP status of its own.
 pub(crate) fn fault(id: Value, code: i64, status: u16, detail: &str) -> Stop {
     let mut stop = Stop::new(Outcome::Malformed, detail);
-    stop.form = Some(RefusalForm::JsonRpcFault { id, code, status });
+    stop.form = Some(Box::new(RefusalForm::JsonRpcFault { id, code, status }));
     stop
 }
 
@@ -152,6 +154,9 @@ impl Message {
         let differs = |name: &str, what: &str| self.mismatch(&format!("header `{name}` {what}"));
         let revision = one(headers, "mcp-protocol-version");
         let revision = revision.map_err(|what| differs("MCP-Protocol-Version", what))?;
+        if revision.as_ref().is_some_and(|revision| revision.len() > REVISION_BYTES_MAX) {
+            return Err(differs("MCP-Protocol-Version", "is no revision"));
+        }
         let inside = self.value.pointer(REVISION_IN_BODY).and_then(Value::as_str);
         if let (Some(said), Some(inside)) = (&revision, inside)
             && said != inside

@@ -125,6 +125,18 @@ impl Pins {
         }
     }
 
+    /// Whether a tool may be called that its server does not list: nobody was told anything of it, so
+    /// that its server is left to say that there is none. `Err` says why not.
+    pub(crate) fn require_unheard_of(&self, tool: &str) -> Result<(), String> {
+        let mut held = self.held.lock();
+        self.take_up(&mut held).map_err(|error| error.to_string())?;
+        if held.table.contains_key(tool) || self.named.contains(tool) {
+            return Err("its server does not list it any more".to_owned());
+        }
+        let likeness = self.likeness(&held.table, &[]).map_err(|error| error.to_string())?;
+        self.suspicion(tool, &likeness).map_or(Ok(()), Err)
+    }
+
     /// Which tools of a list may be shown. What is new or changed is kept.
     pub(crate) fn admit(&self, list: &[Option<Told>]) -> Vec<bool> {
         let mut held = self.held.lock();

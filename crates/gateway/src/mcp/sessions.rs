@@ -20,6 +20,11 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// Bytes of a session's id.
 const ID_BYTES_MAX: usize = 256;
 
+/// Whether a request says of which session it is.
+pub(super) fn is_within(headers: &HeaderMap) -> bool {
+    headers.contains_key(HEADER)
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owner {
     task: TaskId,

@@ -127,7 +127,7 @@ async fn a_tool_call_is_decided_with_its_arguments() {
     assert_eq!(call.resource.sensitivity, Sensitivity::Confidential);
     assert_eq!(call.effect, CallEffect::Unknown, "nobody said what it does");
     assert_eq!(mapped.refusal, RefusalForm::JsonRpc(json!(7)));
-    let Forward::Upstream(outgoing) = mapped.forward else { panic!("answered") };
+    let outgoing = mapped.outgoing;
     let OutgoingBody::Json { value, carry_at } = outgoing.body else { panic!("no JSON") };
     assert_eq!(value["params"]["_meta"], json!({ "progressToken": 1 }));
     assert_eq!(
@@ -165,6 +165,7 @@ const STATELESS: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 #[case::no_name(&[STATELESS, ("mcp-method", "tools/call")], "malformed")]
 #[case::other_name(&[STATELESS, ("mcp-method", "tools/call"), ("mcp-name", "send_money")], "malformed")]
 #[case::twice(&[STATELESS, ("mcp-method", "tools/call"), ("mcp-name", "get_balance"), ("mcp-name", "send_money")], "malformed")]
+#[case::endless_revision(&[("mcp-protocol-version", "2025-11-25-and-so-on-and-so-forth-without-end")], "malformed")]
 #[case::bad_base64(&[STATELESS, ("mcp-method", "tools/call"), ("mcp-name", "=?base64?Z2V0X2JhbGFuY2V=?=")], "malformed")]
 #[tokio::test]
 async fn the_headers_say_what_the_body_says(
@@ -174,12 +175,28 @@ async fn the_headers_say_what_the_body_says(
     let body = request("tools/call", json!({ "name": "get_balance" })).to_string();
     let mapped = post(&world(CONFIG), headers, &body, &alice()).await;
     if let Err(stop) = &mapped {
-        let Some(RefusalForm::JsonRpcFault { code, status, .. }) = &stop.form else {
+        let Some(RefusalForm::JsonRpcFault { code, status, .. }) = stop.form.as_deref() else {
             panic!("{stop:?}")
         };
         assert_eq!((*code, *status), (-32_020, 400));
     }
     assert_eq!(code(mapped), expected);
+}
+
+#[rstest]
+#[case::same("2026-07-28", "mapped")]
+#[case::other("2025-11-25", "malformed")]
+#[tokio::test]
+async fn the_revision_of_the_header_is_that_of_the_body(
+    #[case] said: &str,
+    #[case] expected: &str,
+) {
+    let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+    let body = request("ping", json!({ "_meta": meta })).to_string();
+    let headers = [("mcp-protocol-version", said), ("mcp-method", "ping")];
+    assert_eq!(code(post(&world(CONFIG), &headers, &body, &alice()).await), expected);
+    // The body alone is enough to be held to that revision.
+    assert_eq!(code(post(&world(CONFIG), &[], &body, &alice()).await), "malformed");
 }
 
 #[rstest]
@@ -417,6 +434,10 @@ async fn without_a_list_nothing_is_vouched_for_and_without_the_scope_nothing_is_
     world.server.lists(&[tool("get_balance", "Told")]);
     assert_eq!(code(post(&world, &[], &call("send_money"), &alice()).await), "tool_unapproved");
     assert_eq!(code(post(&world, &[], &call("get_balance"), &alice()).await), "mapped");
+    // What nobody was ever told of is the server's to deny, unless it looks like something.
+    let all = Arc::new(fixture::chain(3, &["files.*"]));
+    assert_eq!(code(post(&world, &[], &call("no_such"), &all).await), "mapped");
+    assert_eq!(code(post(&world, &[], &call("get-balance"), &all).await), "tool_unapproved");
     // A notification of the server makes the gateway ask again.
     let mut hooks = world.adapter.hooks(&parts(&[]), &alice());
     world.server.lists(&[tool("send_money", "Told")]);
@@ -431,7 +452,10 @@ async fn without_a_list_nothing_is_vouched_for_and_without_the_scope_nothing_is_
     world.adapter.sessions.learn(&alice(), None).head(&opened("s9"));
     let over = post(&world, &[("mcp-session-id", "s9")], &call("send_money"), &alice()).await;
     let stop = over.err().unwrap();
-    assert_eq!((stop.code.code(), stop.form), ("not_found", Some(RefusalForm::Problem)));
+    assert_eq!(
+        (stop.code.code(), stop.form.as_deref()),
+        ("not_found", Some(&RefusalForm::Problem))
+    );
     assert_eq!(
         code(
             post(
@@ -474,6 +498,71 @@ async fn arguments_in_headers_are_those_of_the_body(
             .to_string();
     let headers = if said.is_empty() { vec![] } else { vec![("mcp-param-region", said)] };
     assert_eq!(code(post(&world, &headers, &body, &alice()).await), expected);
+}
+
+#[rstest]
+#[case::plain("file:///data/a.txt", "mapped")]
+#[case::encoded("file:///data/a%20b.txt?v=1.2", "mapped")]
+#[case::opaque("urn:x:a..b", "mapped")]
+#[case::dots("file:///data/../etc/passwd", "malformed")]
+#[case::encoded_dots("file:///data/%2e%2E/etc/passwd", "malformed")]
+#[case::encoded_slash("file:///data/..%2fetc", "malformed")]
+#[case::twice("file:///data/%252e%252e/etc", "malformed")]
+#[case::backslash("file:///data/..\\etc", "malformed")]
+#[case::null("file:///data/a%00.txt", "malformed")]
+#[case::not_utf8("file:///data/%ff", "malformed")]
+#[tokio::test]
+async fn a_resource_is_named_in_one_way(#[case] uri: &str, #[case] expected: &str) {
+    let body =
+        request("resources/read", json!({ "uri": uri, "arguments": { "rows": 1 } })).to_string();
+    let mapped = post(&world(CONFIG), &[], &body, &alice()).await;
+    if let Ok(Mapped { asked: Asked::Call(call), .. }) = &mapped {
+        assert_eq!(
+            Value::Object(call.arguments.clone()),
+            json!({ "uri": uri }),
+            "it has no others"
+        );
+    }
+    assert_eq!(code(mapped), expected);
+    let listen = request(
+        "subscriptions/listen",
+        json!({ "notifications": { "resourceSubscriptions": [uri] } }),
+    );
+    assert_eq!(code(post(&world(CONFIG), &[], &listen.to_string(), &alice()).await), expected);
+}
+
+#[rstest]
+#[case::filled(json!({ "name": "greet", "arguments": { "name": "Al" } }), "mapped")]
+#[case::the_name_twice(json!({ "name": "greet", "arguments": { "prompt": "other" } }), "duplicate_member")]
+#[case::list(json!({ "name": "greet", "arguments": [] }), "malformed")]
+#[tokio::test]
+async fn a_prompt_is_decided_with_its_arguments(#[case] params: Value, #[case] expected: &str) {
+    let world = world(&format!("prompts_scope = \"files.prompts\"\n{CONFIG}"));
+    let mapped = post(&world, &[], &request("prompts/get", params).to_string(), &alice()).await;
+    if let Ok(Mapped { asked: Asked::Call(call), .. }) = &mapped {
+        assert_eq!(
+            Value::Object(call.arguments.clone()),
+            json!({ "prompt": "greet", "name": "Al" })
+        );
+    }
+    assert_eq!(code(mapped), expected);
+}
+
+#[rstest]
+#[case::anew(&[], "mapped")]
+#[case::within(&[("mcp-session-id", "s1"), ("last-event-id", "7")], "mapped")]
+#[case::without(&[("last-event-id", "7")], "malformed")]
+#[tokio::test]
+async fn a_stream_is_taken_up_again_within_its_session(
+    #[case] headers: &[(&'static str, &str)],
+    #[case] expected: &str,
+) {
+    let world = world(CONFIG);
+    world.adapter.sessions.learn(&alice(), None).head(&opened("s1"));
+    let mut parts = parts(headers);
+    parts.method = Method::GET;
+    let inbound = Inbound { parts: &parts, path: "/", body: None };
+    assert_eq!(code(world.adapter.map(inbound, &alice(), &world.server).await), expected);
 }
 
 #[rstest]
@@ -586,11 +675,7 @@ async fn a_server_is_not_told_of_what_it_may_not_ask(#[case] top: &str, #[case] 
         (list, "/params/_meta/io.modelcontextprotocol~1clientCapabilities"),
     ] {
         let mapped = post(&world, &[], &body.to_string(), &alice()).await.unwrap();
-        let Forward::Upstream(Outgoing { body: OutgoingBody::Json { value, .. }, .. }) =
-            mapped.forward
-        else {
-            panic!("no JSON")
-        };
+        let OutgoingBody::Json { value, .. } = mapped.outgoing.body else { panic!("no JSON") };
         assert_eq!(value.pointer(at), Some(&told));
     }
 }

@@ -149,7 +149,8 @@ async fn tool_results_are_read_as_declared() {
     };
     let amy = "- sender: amy@ours.example\n  body: 'eve'\n";
     let yaml = "fields = ['[].sender']\nresult = 'yaml'";
-    let structured = json!({"structuredContent": mails(), "content": [{"type": "text", "text": "x"}]});
+    let structured =
+        json!({"structuredContent": mails(), "content": [{"type": "text", "text": "x"}]});
     let two = json!({"content": [
         {"type": "text", "text": "{\"sender\": \"bob@ours.example\"}"}, {"type": "image"},
         {"type": "text", "text": "{\"sender\": \"amy@ours.example\"}"},
@@ -216,8 +217,11 @@ async fn an_authority_that_cannot_be_asked_refuses() {
     let directory = tempfile::tempdir().unwrap();
     let (address, _asked) = authority(vec![
         (200, json!({"exposure": "confidential"})),
-        (409, json!({"type": "x", "title": "x", "status": 409, "detail": "", "code": "task_closed",
-                     "trace_id": "t"})),
+        (
+            409,
+            json!({"type": "x", "title": "x", "status": 409, "detail": "", "code": "task_closed",
+                     "trace_id": "t"}),
+        ),
     ]);
     let reads = Reads::new(link(directory.path(), &address));
     let (seen, unseen, ended) = (task(1), task(2), task(3));

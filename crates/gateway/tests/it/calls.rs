@@ -12,7 +12,13 @@ async fn an_allowed_call_arrives_without_credentials_and_leaves_its_record() {
     let mut edge = Edge::start().await;
     let (payer, held) = edge.payer().await;
     let response = edge
-        .call(&payer, &held, "POST", "/bank/payments", Some(json!({"recipient": IBAN, "amount": 5})))
+        .call(
+            &payer,
+            &held,
+            "POST",
+            "/bank/payments",
+            Some(json!({"recipient": IBAN, "amount": 5})),
+        )
         .await;
     assert_eq!(response.status(), 200);
     let headers = response.headers();
@@ -80,10 +86,17 @@ async fn every_refusal_has_its_code_and_reaches_nobody() {
     let forged = edge.call_with(&flipped, &forged, "POST", "/bank/payments", body()).await;
     assert!(forged.status().is_client_error());
 
-    assert_eq!(edge.pay(&payer, &held, "DE89370400440532013000", 1.0).await, (403, "ceiling_exceeded".into()));
+    assert_eq!(
+        edge.pay(&payer, &held, "DE89370400440532013000", 1.0).await,
+        (403, "ceiling_exceeded".into())
+    );
     assert_eq!(edge.pay(&payer, &held, IBAN, 101.0).await, (403, "ceiling_exceeded".into()));
     assert_eq!(edge.pay(&reader, &reading, IBAN, 1.0).await, (403, "scope_not_granted".into()));
-    assert_eq!(edge.pay(&payer, &held, IBAN, 99.5).await, (403, "budget_exhausted".into()), "2 of 100 are spent");
+    assert_eq!(
+        edge.pay(&payer, &held, IBAN, 99.5).await,
+        (403, "budget_exhausted".into()),
+        "2 of 100 are spent"
+    );
     let extra = json!({ "recipient": IBAN, "amount": 1, "memo": "x" });
     let extra = edge.call(&payer, &held, "POST", "/bank/payments", Some(extra)).await;
     assert_eq!(told(extra).await, (400, "malformed".into()));
@@ -94,7 +107,8 @@ async fn every_refusal_has_its_code_and_reaches_nobody() {
     assert!(edge.arrived().is_empty(), "nothing of it reached the upstream");
 
     let task = held.task();
-    let trace = edge.trace_with(&task, |trace| trace.to_string().contains("budget_exhausted")).await;
+    let trace =
+        edge.trace_with(&task, |trace| trace.to_string().contains("budget_exhausted")).await;
     assert!(trace.to_string().contains("ceiling_exceeded"), "refusals are on record: {trace}");
 }
 

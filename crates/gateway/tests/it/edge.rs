@@ -100,7 +100,8 @@ impl Edge {
     pub async fn start_before(world: World, top: &str, route: &str) -> Self {
         let (upstream, seen) = upstream().await;
         let state = tempfile::tempdir().unwrap();
-        let routes = ROUTES.replace("UPSTREAM", &format!("http://{upstream}")).replace("OFFLINE", route);
+        let routes =
+            ROUTES.replace("UPSTREAM", &format!("http://{upstream}")).replace("OFFLINE", route);
         let text = format!(
             "listen = \"127.0.0.1:0\"\nmanagement_listen = \"127.0.0.1:0\"\nstate_dir = \"state\"\n{top}\n\
              [dpop]\nnonce = \"off\"\n\
@@ -245,7 +246,12 @@ async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
         async move {
             let _ = tell.send(Seen { method, uri, headers, body });
             (
-                [("connection", "x-internal"), ("x-internal", "1"), ("set-cookie", "vendor=1"), ("x-kept", "1")],
+                [
+                    ("connection", "x-internal"),
+                    ("x-internal", "1"),
+                    ("set-cookie", "vendor=1"),
+                    ("x-kept", "1"),
+                ],
                 axum::Json(json!({ "done": true })),
             )
         }
@@ -296,4 +302,3 @@ async fn broken() -> impl IntoResponse {
     });
     Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receive))
 }
-

@@ -14,6 +14,7 @@
 #[path = "../../../authority/tests/it/world.rs"]
 mod authority;
 mod calls;
+mod connectors;
 mod edge;
 mod mcp;
 mod offline;

@@ -54,11 +54,13 @@ async fn a_grant_is_settled_here_with_the_same_record() {
     // The route's payments are confidential, and the grant reaches internal data only.
     assert_eq!(pay(&edge, &payer, &grant, &root).await, (403, "ceiling_exceeded".into()));
     assert!(edge.arrived().is_empty());
-    let trace = edge
-        .trace_with(&task, |trace| trace.to_string().contains("ceiling_exceeded"))
-        .await;
+    let trace =
+        edge.trace_with(&task, |trace| trace.to_string().contains("ceiling_exceeded")).await;
     let text = trace.to_string();
-    assert!(text.contains("\"delegate\"") || text.contains("offline"), "the hop was decided: {text}");
+    assert!(
+        text.contains("\"delegate\"") || text.contains("offline"),
+        "the hop was decided: {text}"
+    );
 }
 
 #[tokio::test]

@@ -122,7 +122,11 @@ async fn upgrades_are_refused_where_they_are_not_configured() {
             .get(&url)
             .header("Authorization", format!("DPoP {}", held.token))
             .header("DPoP", reader.proof("GET", &url, Some(&held.token)));
-        if upgrade { request.header("Connection", "upgrade").header("Upgrade", "websocket") } else { request }
+        if upgrade {
+            request.header("Connection", "upgrade").header("Upgrade", "websocket")
+        } else {
+            request
+        }
     };
     assert_eq!(told(ask(true).send().await.unwrap()).await, (400, "malformed".into()));
     assert_eq!(ask(false).send().await.unwrap().status(), 200);

@@ -6,7 +6,9 @@ use bailiwick_ledger::{Receipt, leaf_hash};
 
 use super::key::{Key, Role};
 use super::write::{Append, Leaf};
-use crate::model::{ApprovalRecord, Effect, NewLease, ProofRow, RevocationTarget, SpoolReport, TokenRecord};
+use crate::model::{
+    ApprovalRecord, Effect, NewLease, ProofRow, RevocationTarget, SpoolReport, TokenRecord,
+};
 use crate::store::usage::used_by;
 use crate::store::{DEBITS_MAX, PAYLOAD_BYTES_MAX, SUBJECT_IDS_MAX, StoreError};
 
@@ -79,10 +81,10 @@ fn check_effect(receipt: &Receipt, effect: &Effect) -> Result<(), StoreError> {
         }
         Effect::ReceiptsFrom(report) => check_report(report)?,
         Effect::AskApproval { asked, .. } => check_question(asked)?,
-        Effect::DeclareDownstreams(record) => {
-            if record.document.to_string().len() > PAYLOAD_BYTES_MAX {
-                return Err(StoreError::Invalid("a declaration of more than 1 MiB"));
-            }
+        Effect::DeclareDownstreams(record)
+            if record.document.to_string().len() > PAYLOAD_BYTES_MAX =>
+        {
+            return Err(StoreError::Invalid("a declaration of more than 1 MiB"));
         }
         Effect::PutRegistry { records } if records.len() > DOCUMENTS_MAX => {
             return Err(StoreError::Invalid("too many registry documents at once"));

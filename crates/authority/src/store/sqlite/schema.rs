@@ -93,7 +93,10 @@ mod tests {
             (ReceiptKind::Decision, payload(true, json!({"by": by, "time": 9 * day, "number": 1}))),
             (ReceiptKind::Decision, payload(true, Value::Null)),
             (ReceiptKind::Decision, payload(false, json!({"by": by, "time": 2 * day}))),
-            (ReceiptKind::Decision, payload(true, json!({"by": by, "time": 2 * day, "foreign": true}))),
+            (
+                ReceiptKind::Decision,
+                payload(true, json!({"by": by, "time": 2 * day, "foreign": true})),
+            ),
             (ReceiptKind::Action, payload(true, json!({"by": by, "time": 2 * day}))),
             (ReceiptKind::Decision, json!({"act": "settle"})),
         ];
@@ -113,7 +116,8 @@ mod tests {
         let tx = conn.transaction().unwrap();
         tx.execute_batch(MIGRATIONS[4].sql).unwrap();
         tx.commit().unwrap();
-        let mut found = super::super::read::downstreams::used(&conn, &(0..=u32::MAX), None, 10).unwrap();
+        let mut found =
+            super::super::read::downstreams::used(&conn, &(0..=u32::MAX), None, 10).unwrap();
         found.sort();
         expected.sort();
         assert_eq!(found, expected);

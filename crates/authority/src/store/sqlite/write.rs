@@ -32,9 +32,7 @@ use super::checkpoint::Checkpointer;
 use super::key::{Key, Role};
 use super::live::{Killed, Live};
 use super::row;
-use crate::model::{
-    Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord, UseRow,
-};
+use crate::model::{Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord, UseRow};
 use crate::store::{Deaths, StoreError};
 
 /// Ops in one transaction.

@@ -59,9 +59,8 @@ impl Stage {
     ) -> Result<Self, Fault> {
         let directory = base.join(format!("bailiwick-bench-gateway-{}", std::process::id()));
         std::fs::create_dir(&directory).map_err(|error| cannot("create", &directory, &error))?;
-        let directory = directory
-            .canonicalize()
-            .map_err(|error| cannot("find", &directory, &error))?;
+        let directory =
+            directory.canonicalize().map_err(|error| cannot("find", &directory, &error))?;
         match Self::start(server, target, policies, &directory).await {
             Ok(stage) => Ok(stage),
             Err(fault) => {
@@ -98,9 +97,8 @@ impl Stage {
         let operator = target.context.operator().await?;
         operator.apply(&registry(&format!("http://{gate}")), false).await?;
         let sources = default_sources().into_iter().chain(bench_policies(policies));
-        let sources = sources
-            .map(|one| PolicySourceText { name: one.name, text: one.text })
-            .collect();
+        let sources =
+            sources.map(|one| PolicySourceText { name: one.name, text: one.text }).collect();
         operator.put_policies(&PutPoliciesRequest { sources }, false).await?;
         let config = directory.join("gateway.toml");
         let issuer = &server.metadata.issuer;
@@ -228,18 +226,15 @@ fn gateway_toml(issuer: &str, listen: SocketAddr, upstream: SocketAddr) -> Strin
 }
 
 fn registry(audience: &str) -> ApplyRequest {
-    let owner = |id: &str| {
-        json!({ "id": id, "name": "Bench", "contact": "bench@dev.example", "status": "active" })
-    };
+    let owner = |id: &str| json!({ "id": id, "name": "Bench", "contact": "bench@dev.example", "status": "active" });
     let row = |id: &str, role: &str| {
         json!({
             "id": id, "name": "Bench", "owner": "team:bench", "env": "dev", "tenant": "bench",
             "status": "active", "clearance": "internal", "roles": [role],
         })
     };
-    let edges: Vec<_> = (1..AGENTS)
-        .map(|depth| json!({ "from": agent(depth - 1), "to": agent(depth) }))
-        .collect();
+    let edges: Vec<_> =
+        (1..AGENTS).map(|depth| json!({ "from": agent(depth - 1), "to": agent(depth) })).collect();
     let workflow = json!({
         "id": WORKFLOW, "title": "Bench", "purpose": "measure calls", "owner": "team:bench",
         "reviewer": "user:bench-reviewer@dev.example", "reviewed": "2026-11-01",

@@ -9,8 +9,8 @@ use crate::credentials::dev_svid;
 use crate::fault::Fault;
 use crate::holder::{HolderKey, random};
 use bailiwick_api::ClientError;
-use bailiwick_api::enforcement::closure::ClosureQuery;
 use bailiwick_api::client::{ProofRequest, ProofSigner as _};
+use bailiwick_api::enforcement::closure::ClosureQuery;
 use bailiwick_api::oauth::{
     DETAIL_TYPE_TASK, GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_GRANT, TOKEN_TYPE_ID_TOKEN,
     TOKEN_TYPE_JWT, TokenRequest,
@@ -28,7 +28,11 @@ use serde_json::{Value, json};
 /// What a good token gets at a path that its task never allows: it is recognised, and refused for
 /// what it asks.
 const RECOGNISED: [&str; 6] = [
-    "scope_not_granted", "ceiling_exceeded", "policy_denied", "approval_required", "not_found",
+    "scope_not_granted",
+    "ceiling_exceeded",
+    "policy_denied",
+    "approval_required",
+    "not_found",
     "method_not_allowed",
 ];
 
@@ -47,14 +51,16 @@ pub(super) async fn attack(
     server: &Server,
 ) -> Result<Vec<Finding>, Fault> {
     let mut attacker = Attacker::begin(args, server).await?;
-    let mut findings = attacker.at_the_gateway().await?;
-    findings.extend(attacker.at_the_authority().await?);
+    let tried = attacker.everything().await;
+    // Whatever happened: the task that was made for this does not live on.
     let revoke = RevocationRequest {
         target: RevocationTarget::Task(attacker.chain.claims().txn),
         reason: "bailiwick doctor is done".to_owned(),
         dry_run: false,
     };
-    context.operator().await?.revoke(&revoke, &ClosureQuery::default()).await?;
+    let revoked = context.operator().await?.revoke(&revoke, &ClosureQuery::default()).await;
+    let mut findings = tried?;
+    revoked?;
     let (token, proof) = (attacker.token.clone(), attacker.proof(&attacker.key, None)?);
     let answer = attacker.call(Some(&token), Some(&proof), &[]).await?;
     findings.push(finding("a token of a revoked task", &["revoked", "task_closed"], answer));
@@ -136,6 +142,12 @@ impl<'a> Attacker<'a> {
         Ok(code.unwrap_or_else(|| format!("{status}, without a code")))
     }
 
+    async fn everything(&mut self) -> Result<Vec<Finding>, Fault> {
+        let mut findings = self.at_the_gateway().await?;
+        findings.extend(self.at_the_authority().await?);
+        Ok(findings)
+    }
+
     async fn at_the_gateway(&mut self) -> Result<Vec<Finding>, Fault> {
         let mut findings = Vec::new();
         let answer = self.call(None, None, &[]).await?;
@@ -151,10 +163,18 @@ impl<'a> Attacker<'a> {
         findings.push(finding("a proof that was used before", &["proof_replayed"], answer));
 
         let answer = self.call(Some(&token), None, &[]).await?;
-        findings.push(finding("a stolen token without its key", &["holder_binding_failed"], answer));
+        findings.push(finding(
+            "a stolen token without its key",
+            &["holder_binding_failed"],
+            answer,
+        ));
         let proof = self.proof(&stranger, None)?;
         let answer = self.call(Some(&token), Some(&proof), &[]).await?;
-        findings.push(finding("a stolen token with another key", &["holder_binding_failed"], answer));
+        findings.push(finding(
+            "a stolen token with another key",
+            &["holder_binding_failed"],
+            answer,
+        ));
         let elsewhere = self.args.gateway.join("/elsewhere").map(String::from);
         let elsewhere = elsewhere.map_err(|error| Fault::local(error.to_string()))?;
         let proof = self.proof(&self.key, Some(&elsewhere))?;
@@ -185,7 +205,7 @@ impl<'a> Attacker<'a> {
         let wider = self.grant(|claims| claims.authority = wider(&claims.authority))?;
         let answer = self.settle(&wider).await?;
         findings.push(finding("a grant wider than its parent", &["not_narrower"], answer));
-        let longer = self.grant(|claims| claims.exp += 3600)?;
+        let longer = self.grant(|claims| claims.exp += 60)?;
         let answer = self.settle(&longer).await?;
         findings.push(finding("a grant that outlives its parent", &["expired"], answer));
         let other = self.grant(|claims| {

@@ -30,7 +30,8 @@ pub(super) async fn look(
         },
     ));
     if let Some(management) = &args.management {
-        findings.push(Finding::check("the gateway is ready, its feed fresh", ready(management).await));
+        findings
+            .push(Finding::check("the gateway is ready, its feed fresh", ready(management).await));
     }
     Ok(findings)
 }
@@ -60,12 +61,13 @@ fn parse_http_date(text: &str) -> Option<i64> {
     let month = i64::try_from(months.iter().position(|month| *month == name)?).ok()? + 1;
     let year: i64 = words.next()?.parse().ok()?;
     let mut time = words.next()?.split(':').map(str::parse::<i64>);
-    let (hour, minute, second) =
-        (time.next()?.ok()?, time.next()?.ok()?, time.next()?.ok()?);
+    let (hour, minute, second) = (time.next()?.ok()?, time.next()?.ok()?, time.next()?.ok()?);
     // Days from the civil calendar, years beginning in March.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = year.checked_mul(365)? + year / 4 - year / 100 + year / 400
-        + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    let days =
+        year.checked_mul(365)? + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day
+            - 1
+            - 719_468;
     Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
