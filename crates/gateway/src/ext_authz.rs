@@ -33,6 +33,7 @@ use crate::forward::STRIPPED;
 use crate::gateway::Gateway;
 use crate::http_api::says_the_same;
 use crate::identify::{Presented, identify};
+use crate::proxy::{count_lost, provenance};
 use crate::refusal;
 use crate::route::{Adapter, Route};
 use crate::stop::Stop;
@@ -143,10 +144,10 @@ async fn decide_on(
     let url = format!("{}{}", gateway.config.public_url, parts.uri.path());
     let method = parts.method.as_str();
     let presented = Presented { headers: &parts.headers, peer: None, method, url: &url };
-    let chain = identify(gateway, route, presented, attempt)?;
+    let identified = identify(gateway, route, presented, attempt);
+    let chain = identified.inspect_err(|stop| count_lost(gateway, route, parts, stop))?;
     let read = adapter.reads_body(parts, path).then_some(body);
-    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), Some(&chain));
-    gateway.metrics.provenance(&route.name, provenance.as_str());
+    let provenance = provenance(gateway, route, parts, read.as_ref(), &chain);
     let mapped = adapter.map(Inbound { parts, path, body: read.clone() })?;
     let outgoing = mapped.outgoing;
     let Asked::Call(call) = mapped.asked else {

@@ -27,6 +27,8 @@ struct PlumbingLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EdgeLabels {
+    /// Empty where nobody proved who they are; else a registered agent.
+    agent: String,
     route: String,
     provenance: &'static str,
 }
@@ -78,7 +80,7 @@ impl Metrics {
         );
         registry.register(
             "provenance",
-            "Provenance of requests, by route",
+            "Provenance of requests, by agent and route",
             metrics.provenance.clone(),
         );
         let of = "Age of the newest word of the Authority, in milliseconds";
@@ -101,8 +103,8 @@ impl Metrics {
         self.plumbing.get_or_create(&PlumbingLabels { what }).inc();
     }
 
-    pub(crate) fn provenance(&self, route: &str, provenance: &'static str) {
-        let labels = EdgeLabels { route: route.to_owned(), provenance };
+    pub(crate) fn provenance(&self, route: &str, agent: &str, provenance: &'static str) {
+        let labels = EdgeLabels { agent: agent.to_owned(), route: route.to_owned(), provenance };
         self.provenance.get_or_create(&labels).inc();
     }
 

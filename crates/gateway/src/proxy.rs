@@ -109,15 +109,16 @@ async fn serve(
     };
     let chain = identified.as_ref().ok();
     if chain.is_none() && !is_open(route, &parts, path) {
-        return Err(refusing(
-            identified.err().unwrap_or_else(|| Outcome::ProvenanceMissing.into()),
-        ));
+        let stop = identified.err().unwrap_or_else(|| Outcome::ProvenanceMissing.into());
+        count_lost(gateway, route, &parts, &stop);
+        return Err(refusing(stop));
     }
 
     // What is asked.
     let read = read_body(gateway, route, &parts, path, body).await.map_err(refusing)?;
-    let provenance = gateway.carry.classify(route, &parts.headers, read.as_ref(), chain);
-    gateway.metrics.provenance(&route.name, provenance.as_str());
+    let provenance = chain.map_or(Provenance::Dropped, |chain| {
+        provenance(gateway, route, &parts, read.as_ref(), chain)
+    });
     let inbound = Inbound { parts: &parts, path, body: read };
     let mapped = map(gateway, route, inbound, chain).await.map_err(refusing)?;
     let Mapped { asked, outgoing, hooks, refusal: form } = mapped;
@@ -131,6 +132,28 @@ async fn serve(
     let cleared = clear(asking, asked, outgoing, attempt).await.map_err(told)?;
     let sending = Sending { gateway, route, body: body.take(), hooks, place };
     forward(cleared, sending).await.map_err(told)
+}
+
+/// How what travels beside a chain fits it; counted for the edge from the agent to the route.
+pub(crate) fn provenance(
+    gateway: &Gateway,
+    route: &Route,
+    parts: &Parts,
+    body: Option<&Bytes>,
+    chain: &Arc<VerifiedChain>,
+) -> Provenance {
+    let found = gateway.carry.classify(route, &parts.headers, body, Some(chain));
+    let agent = chain.claims().client_id.as_str();
+    gateway.metrics.provenance(&route.name, agent, found.as_str());
+    found
+}
+
+/// Counts a request that came without any chain.
+pub(crate) fn count_lost(gateway: &Gateway, route: &Route, parts: &Parts, stop: &Stop) {
+    if stop.code == ProblemCode::Outcome(Outcome::ProvenanceMissing) {
+        let found = gateway.carry.classify(route, &parts.headers, None, None);
+        gateway.metrics.provenance(&route.name, "", found.as_str());
+    }
 }
 
 /// Who asks, and where.

@@ -11,11 +11,12 @@ use crate::fixture;
 
 const OTHER: &str = "spiffe://dev.bailiwick.example/agent/";
 
+/// A gateway that trusts these keys beside its own, on the route that [`route`] makes.
 fn carrier(directory: &std::path::Path, trusted: &[PathBuf]) -> Carrier {
     let clock = Clock::system(UnixMillis(0));
-    let trusted: Vec<&PathBuf> = trusted.iter().collect();
-    let signer = Signer::open(directory, "https://gateway.example", &trusted, clock).unwrap();
-    Carrier { signer }
+    let signer = Signer::open(directory, "https://gateway.example", clock).unwrap();
+    let keys = super::statement::read_keys(trusted).unwrap();
+    Carrier { signer, trusted: HashMap::from([("crm".to_owned(), keys)]) }
 }
 
 fn route(extra: &str) -> Route {
@@ -70,7 +71,16 @@ fn tag_of(chain: &VerifiedChain) -> ProvenanceTag {
 }
 
 fn judged(carrier: &Carrier, headers: &HeaderMap, chain: &VerifiedChain) -> Provenance {
-    carrier.classify(headers, None, Some(&Arc::new(chain.clone())))
+    judged_at(&route(""), carrier, headers, chain)
+}
+
+fn judged_at(
+    route: &Route,
+    carrier: &Carrier,
+    headers: &HeaderMap,
+    chain: &VerifiedChain,
+) -> Provenance {
+    carrier.classify(route, headers, None, Some(&Arc::new(chain.clone())))
 }
 
 #[test]
@@ -102,8 +112,12 @@ fn what_goes_out_comes_back_intact_in_every_carrier() {
         carrier.out_in_message(&route, &mut message, at, &tag);
         assert!(message.pointer(at).unwrap()[MESSAGE_KEY]["statement"].is_string());
         let body = Bytes::from(message.to_string());
-        let verdict =
-            carrier.classify(&HeaderMap::new(), Some(&body), Some(&Arc::new(chain.clone())));
+        let verdict = carrier.classify(
+            &route,
+            &HeaderMap::new(),
+            Some(&body),
+            Some(&Arc::new(chain.clone())),
+        );
         assert_eq!(verdict, Provenance::Intact, "{at}");
     }
 }
@@ -188,7 +202,7 @@ fn a_part_that_cannot_be_read_is_a_bad_translation() {
     let body = Bytes::from(json!({"params": {"_meta": {MESSAGE_KEY: 7}}}).to_string());
     let chain = Arc::new(chain_of(1, &["a"]));
     assert_eq!(
-        carrier.classify(&HeaderMap::new(), Some(&body), Some(&chain)),
+        carrier.classify(&route, &HeaderMap::new(), Some(&body), Some(&chain)),
         Provenance::Mistranslated
     );
 }
