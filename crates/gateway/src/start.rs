@@ -31,6 +31,9 @@ use crate::{downstreams, ext_authz, feed, management, ship};
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
+/// How long an idle connection to an upstream is kept: shorter than common servers keep theirs, so that a
+/// call does not meet one that is just being closed.
+const IDLE_CONNECTION: std::time::Duration = std::time::Duration::from_secs(4);
 /// Idle connections kept for each upstream.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
@@ -228,6 +231,7 @@ fn upstream_client() -> UpstreamClient {
         .wrap_connector(plain);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .build(connector)
 }

@@ -189,10 +189,10 @@ fn a_statement_of_a_key_that_is_not_pinned_is_unsigned() {
 fn without_a_chain_nothing_that_travels_proves_anything() {
     let directory = tempfile::tempdir().unwrap();
     let carrier = carrier(directory.path(), &[]);
-    assert_eq!(carrier.classify(&HeaderMap::new(), None, None), Provenance::Dropped);
+    assert_eq!(carrier.classify(&route(""), &HeaderMap::new(), None, None), Provenance::Dropped);
     let mut headers = HeaderMap::new();
     carrier.out(&route(""), &mut headers, Some(&tag_of(&chain_of(1, &["a"]))));
-    assert_eq!(carrier.classify(&headers, None, None), Provenance::Unsigned);
+    assert_eq!(carrier.classify(&route(""), &headers, None, None), Provenance::Unsigned);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_part_that_cannot_be_read_is_a_bad_translation() {
     let body = Bytes::from(json!({"params": {"_meta": {MESSAGE_KEY: 7}}}).to_string());
     let chain = Arc::new(chain_of(1, &["a"]));
     assert_eq!(
-        carrier.classify(&route, &HeaderMap::new(), Some(&body), Some(&chain)),
+        carrier.classify(&route(""), &HeaderMap::new(), Some(&body), Some(&chain)),
         Provenance::Mistranslated
     );
 }
