@@ -276,9 +276,6 @@ pub struct RouteConfig {
     /// Whether chains that end in unsettled grants are settled here.
     #[serde(default)]
     pub offline_hops: bool,
-    /// Whether `Upgrade` (WebSocket) is let through.
-    #[serde(default)]
-    pub upgrades: bool,
     /// An HTTP API.
     #[serde(default)]
     pub http: Option<HttpConfig>,

@@ -16,7 +16,7 @@ use bailiwick_api::ProblemCode;
 use bailiwick_core::outcome::Outcome;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 use tonic::server::{Grpc, NamedService, UnaryService};
@@ -241,7 +241,10 @@ fn read(asked: HttpRequest) -> Result<(Parts, Bytes), Stop> {
     let said = said.and_then(|length| length.parse::<usize>().ok());
     let partial = asked.headers.get("x-envoy-auth-partial-body").is_some_and(|it| it == "true");
     let chunked = parts.headers.contains_key("transfer-encoding") && body.is_empty();
-    if partial || chunked || said.is_some_and(|length| length != body.len()) {
+    // A body that nobody announced a length for is told from none only by the method.
+    let writes = [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method);
+    let unsaid = said.is_none() && writes && body.is_empty();
+    if partial || chunked || unsaid || said.is_some_and(|length| length != body.len()) {
         let detail = "Envoy did not send the whole body: set `with_request_body` with \
                       `allow_partial_message: false` and a `max_request_bytes` that suffices";
         return Err(malformed(detail));

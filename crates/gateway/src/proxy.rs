@@ -98,7 +98,7 @@ async fn serve(
         let route = Some(Arc::clone(route));
         Box::new(Refusing { stop, form: RefusalForm::Problem, route })
     };
-    require_no_upgrade(route, &parts).map_err(refusing)?;
+    require_no_upgrade(&parts).map_err(refusing)?;
 
     // Who is calling. What the protocol makes public needs nobody; everything else stops here.
     let identified = {
@@ -239,9 +239,11 @@ fn require_plain_connection(headers: &HeaderMap) -> Result<(), Stop> {
     Err(Stop::new(Outcome::Malformed, detail))
 }
 
-fn require_no_upgrade(route: &Route, parts: &Parts) -> Result<(), Stop> {
-    if parts.headers.contains_key(header::UPGRADE) && !route.upgrades {
-        let detail = "this route does not let connections be upgraded";
+/// A tunnel would carry what nobody decides on.
+fn require_no_upgrade(parts: &Parts) -> Result<(), Stop> {
+    if parts.headers.contains_key(header::UPGRADE) {
+        let detail =
+            "connections are not upgraded here: what goes through a tunnel cannot be decided";
         return Err(Stop::new(Outcome::Malformed, detail));
     }
     Ok(())

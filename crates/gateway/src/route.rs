@@ -34,7 +34,6 @@ pub(crate) struct Route {
     pub(crate) binding: Binding,
     pub(crate) sensitivity: Sensitivity,
     pub(crate) offline_hops: bool,
-    pub(crate) upgrades: bool,
     pub(crate) upstream: Upstream,
     pub(crate) adapter: Adapter,
     pub(crate) connector: Option<Connector>,
@@ -156,6 +155,10 @@ fn below<'p>(route: &Route, path: &'p str) -> Option<&'p str> {
 impl Route {
     fn compile(entry: &RouteConfig, config: &Config) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if entry.name.is_empty() || entry.name.starts_with('.') || !entry.name.chars().all(plain) {
+            faults.push("`name` is made of letters, digits, `-`, `_` and `.`".to_owned());
+        }
         if !entry.path.starts_with('/') || entry.path.contains(['%', '?', '#', '*']) {
             faults.push("`path` is a plain prefix that begins with `/`, such as `/crm`".to_owned());
         }
@@ -192,7 +195,6 @@ impl Route {
             binding: entry.binding,
             sensitivity: entry.sensitivity,
             offline_hops: entry.offline_hops,
-            upgrades: entry.upgrades,
             upstream,
             adapter,
             connector,
