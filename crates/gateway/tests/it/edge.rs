@@ -78,6 +78,25 @@ pub struct Seen {
 /// A gateway, its Authority and its upstream.
 pub struct Edge {
     pub world: World,
+    pub running: Running,
+}
+
+impl std::ops::Deref for Edge {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl std::ops::DerefMut for Edge {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.running
+    }
+}
+
+/// A gateway and its upstream.
+pub struct Running {
     pub url: String,
     pub management: String,
     pub http: Client,
@@ -98,6 +117,18 @@ impl Edge {
     }
 
     pub async fn start_before(world: World, top: &str, route: &str) -> Self {
+        let running = Running::start(&world.url, top, route).await;
+        Self { world, running }
+    }
+
+    /// Another gateway of the same Authority.
+    pub async fn beside(&self, route: &str) -> Running {
+        Running::start(&self.world.url, "", route).await
+    }
+}
+
+impl Running {
+    async fn start(issuer: &str, top: &str, route: &str) -> Self {
         let (upstream, seen) = upstream().await;
         let state = tempfile::tempdir().unwrap();
         let routes =
@@ -106,7 +137,7 @@ impl Edge {
             "listen = \"127.0.0.1:0\"\nmanagement_listen = \"127.0.0.1:0\"\nstate_dir = \"state\"\n{top}\n\
              [dpop]\nnonce = \"off\"\n\
              [authority]\nissuer = \"{}\"\n[identity]\ndev_agent = \"{GATEWAY}\"\n{routes}",
-            world.url
+            issuer
         );
         let config = Config::from_toml(&text, "gateway.toml", state.path()).unwrap();
         let server = Server::start(config).await.unwrap();
@@ -117,18 +148,10 @@ impl Edge {
             let _ = stopped.await;
         }));
         let http = Client::builder().no_proxy().build().unwrap();
-        let edge = Self {
-            world,
-            url,
-            management,
-            http,
-            seen,
-            stop: Some(stop),
-            done: Some(done),
-            _state: state,
-        };
-        edge.wait_until_ready().await;
-        edge
+        let (stop, done) = (Some(stop), Some(done));
+        let running = Self { url, management, http, seen, stop, done, _state: state };
+        running.wait_until_ready().await;
+        running
     }
 
     async fn wait_until_ready(&self) {
@@ -194,6 +217,13 @@ impl Edge {
         told(self.call(agent, held, "POST", "/bank/payments", Some(body)).await).await
     }
 
+    /// What reached the upstream so far.
+    pub fn arrived(&mut self) -> Vec<Seen> {
+        std::iter::from_fn(|| self.seen.try_recv().ok()).collect()
+    }
+}
+
+impl Edge {
     /// An agent that may pay, with its token.
     pub async fn payer(&self) -> (Agent, Held) {
         let (orchestrator, payer) = (Agent::orchestrator(), Agent::payer());
@@ -210,11 +240,6 @@ impl Edge {
         let detail = reading(&root);
         let held = self.world.hop(&orchestrator, &root, &reader, &detail).await;
         (reader, held)
-    }
-
-    /// What reached the upstream so far.
-    pub fn arrived(&mut self) -> Vec<Seen> {
-        std::iter::from_fn(|| self.seen.try_recv().ok()).collect()
     }
 
     /// The trace of a task, once it tells of `what`.
