@@ -43,6 +43,11 @@ effect = "write"
 [[route.http.operation.argument]]
 name = "amount"
 in = "body"
+
+[[route.http.operation.argument]]
+name = "kind"
+in = "body"
+lower = true
 """
 
 ENVOY = """
@@ -113,10 +118,14 @@ def main() -> None:
         token = stage.task(agent, url)
         client = httpx.Client(base_url=url, auth=DelegatedAuth(agent, token), timeout=10)
 
-        reply = client.get("/crm/contacts/7")
+        reply = client.get("/crm/contacts/7", headers={"X-Amz-Acl": "public", "Bailiwick-Provenance": "forged"})
+        verdicts.check("forged provenance is refused", code(reply) == "provenance_missing", reply.text)
+        reply = client.get("/crm/contacts/7", headers={"X-Amz-Acl": "public", "Baggage": "user=7"})
         verdicts.check("a permitted read reaches the upstream", reply.status_code == 200, reply.text)
         seen = upstream.seen[-1]["headers"] if upstream.seen else {}
         verdicts.check("without the agent's token", not {"authorization", "dpop"} & set(seen), seen)
+        verdicts.check("without a header that nobody declared", "x-amz-acl" not in seen, seen)
+        verdicts.check("with others' baggage and ours", seen.get("baggage", "").startswith("user=7,bailiwick.task="), seen)
         verdicts.check("with its provenance", any("provenance" in name for name in seen), seen)
         reply = client.post("/crm/contacts/7/notes", json={"amount": 10})
         verdicts.check("a permitted write does too", reply.status_code == 200, reply.text)
@@ -124,6 +133,8 @@ def main() -> None:
 
         reply = client.post("/crm/contacts/7/notes", json={"amount": 11})
         verdicts.check("an argument beyond the bound is refused", code(reply) == "ceiling_exceeded", reply.text)
+        reply = client.post("/crm/contacts/7/notes", json={"amount": 1, "kind": "NOTE"})
+        verdicts.check("a body that goes on otherwise than it is decided on is refused", code(reply) == "non_canonical", reply.text)
         reply = client.delete("/crm/contacts/7")
         verdicts.check("an operation that is not mapped is refused", reply.status_code >= 400, reply.text)
         reply = client.get("/crm/contacts/%37")
