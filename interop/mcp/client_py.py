@@ -37,18 +37,24 @@ def authentication(module: Any, key: HolderKey, token: HopToken) -> Any:
     return Auth()
 
 
+async def one_call(session: Any, tool: str, given: dict[str, Any]) -> Any:
+    """What a call gives: its content, or the code of its refusal."""
+    try:
+        answer = await session.call_tool(tool, given)
+    except Exception as error:
+        data = getattr(getattr(error, "error", error), "data", None)
+        return data["code"] if isinstance(data, dict) else f"{type(error).__name__}: {error}"
+    if getattr(answer, "isError", getattr(answer, "is_error", False)):
+        return "isError"
+    return [part.model_dump(mode="json", exclude_none=True) for part in answer.content]
+
+
 async def one_round(session: Any, tool: str, given: dict[str, Any], forbidden: str) -> dict[str, Any]:
     """List, call, and call what is not granted."""
     listed = await session.list_tools()
-    result = await session.call_tool(tool, given)
-    try:
-        answer = await session.call_tool(forbidden, {})
-        refused = "isError" if getattr(answer, "isError", getattr(answer, "is_error", False)) else "allowed"
-    except Exception as error:
-        data = getattr(getattr(error, "error", error), "data", None)
-        refused = data["code"] if isinstance(data, dict) else f"{type(error).__name__}: {error}"
-    content = [part.model_dump(mode="json", exclude_none=True) for part in result.content]
-    return {"tools": [tool.name for tool in listed.tools], "result": content, "refused": refused}
+    result = await one_call(session, tool, given)
+    refused = await one_call(session, forbidden, {})
+    return {"tools": [tool.name for tool in listed.tools], "result": result, "refused": refused}
 
 
 async def main() -> None:

@@ -15,17 +15,21 @@ if (major === "1") {
 } else {
   ({ Client, StreamableHTTPClientTransport } = await load("@modelcontextprotocol/client"));
 }
+// What a call gives: its content, or the code of its refusal.
+async function call(name, given) {
+  try {
+    const answer = await client.callTool({ name, arguments: given });
+    return answer.isError ? "isError" : answer.content;
+  } catch (error) {
+    return error.data?.code ?? `${error.code}: ${error.message}`;
+  }
+}
+
 const client = new Client({ name: "interop", version: "1" });
 await client.connect(new StreamableHTTPClientTransport(new URL(url), { fetch }));
 const { tools } = await client.listTools();
-const result = await client.callTool({ name: tool, arguments: JSON.parse(given) });
-let refused;
-try {
-  const answer = await client.callTool({ name: forbidden, arguments: {} });
-  refused = answer.isError ? "isError" : "allowed";
-} catch (error) {
-  refused = error.data?.code ?? `${error.code}: ${error.message}`;
-}
-console.log(JSON.stringify({ tools: tools.map((it) => it.name), result: result.content, refused }));
+const result = await call(tool, JSON.parse(given));
+const refused = await call(forbidden, {});
+console.log(JSON.stringify({ tools: tools.map((it) => it.name), result, refused }));
 await client.close();
 process.exit(0);

@@ -1,4 +1,7 @@
-"""A server of revision 2026-07-28 (and, by the same SDK, of the ones before): server_py.py PORT"""
+"""A server of revision 2026-07-28 (and, by the same SDK, of the ones before): server_py.py PORT [TEXT]
+
+TEXT is what the tool `echo` says of itself.
+"""
 
 from __future__ import annotations
 
@@ -106,9 +109,8 @@ def test_error_handling() -> str:
     raise ValueError("This tool intentionally returns an error for testing")
 
 
-@server.tool()
+@server.tool(description=sys.argv[2] if len(sys.argv) > 2 else "Echoes.")
 def echo(message: str) -> str:
-    """Echoes."""
     return f"Echo: {message}"
 
 

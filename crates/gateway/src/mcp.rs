@@ -35,6 +35,7 @@ use self::tools::Tools;
 use crate::call::{Asked, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm};
 use crate::config::RouteConfig;
 use crate::errand::Errands;
+use crate::http_api::Undeclared;
 use crate::reply::ReplyHook;
 use crate::stop::Stop;
 use crate::trust::TrustRule;
@@ -59,6 +60,8 @@ pub struct McpConfig {
     /// Whether its tools may have names that tools of other routes have. By default such a tool waits
     /// for an operator: an agent that sees both cannot tell them apart.
     pub same_names: bool,
+    /// What happens to arguments that a tool's schema does not declare, where it declares any.
+    pub undeclared: Undeclared,
     /// How old, in seconds, the gateway's view of the server's tools may be when one is called.
     pub tools_age_seconds_max: u64,
     /// What the server may ask of the agent, such as `elicitation/create`; by default nothing.
@@ -75,6 +78,7 @@ impl Default for McpConfig {
             prompts_scope: None,
             pin: PinRule::default(),
             same_names: false,
+            undeclared: Undeclared::default(),
             tools_age_seconds_max: 60,
             server_requests: Vec::new(),
             tool: Vec::new(),

@@ -93,7 +93,7 @@ impl McpAdapter {
         parameters.compare(&asking.parts.headers, body).map_err(|what| message.mismatch(&what))?;
         let none = std::collections::BTreeMap::new();
         let renamed = named.map_or(&none, |tool| &tool.arguments);
-        call.arguments = parameters.read(call.arguments, renamed)?;
+        call.arguments = parameters.read(call.arguments, renamed, tools.undeclared)?;
         call.tool = Some(ToolFacts { name: name.to_owned(), descriptor: Some(hash.clone()) });
         Ok(call)
     }

@@ -479,6 +479,37 @@ async fn without_a_list_nothing_is_vouched_for_and_without_the_scope_nothing_is_
 }
 
 #[rstest]
+#[case::declared(json!({}), json!({ "to": "a" }), "mapped")]
+#[case::undeclared(json!({}), json!({ "to": "a", "payee": "b" }), "malformed")]
+#[case::closed(json!({ "additionalProperties": false }), json!({ "payee": "b" }), "malformed")]
+#[case::open(json!({ "additionalProperties": true }), json!({ "to": "a", "payee": "b" }), "mapped")]
+#[case::more_elsewhere(json!({ "allOf": [{}] }), json!({ "to": "a", "payee": "b" }), "mapped")]
+#[tokio::test]
+async fn a_tool_has_the_arguments_that_it_declares(
+    #[case] more: Value,
+    #[case] given: Value,
+    #[case] expected: &str,
+) {
+    let mut declared = tool("send_money", "Pays");
+    declared["inputSchema"] = json!({ "type": "object", "properties": { "to": {}, "amount": { "default": 7 }, "cc": { "default": [] } } });
+    declared["inputSchema"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let body =
+        request("tools/call", json!({ "name": "send_money", "arguments": given })).to_string();
+    let world = world(CONFIG);
+    world.server.lists(std::slice::from_ref(&declared));
+    let mapped = post(&world, &[], &body, &alice()).await;
+    if let Ok(Mapped { asked: Asked::Call(call), .. }) = &mapped {
+        assert_eq!(call.arguments["recipient"], "a");
+        assert_eq!(call.arguments["amount"], 7, "decided as the server will take it");
+        assert!(!call.arguments.contains_key("cc"));
+    }
+    assert_eq!(code(mapped), expected);
+    let passing = self::world(&format!("undeclared = \"pass\"\n{CONFIG}"));
+    passing.server.lists(&[declared]);
+    assert_eq!(code(post(&passing, &[], &body, &alice()).await), "mapped");
+}
+
+#[rstest]
 #[case::same("eu", "eu", "mapped")]
 #[case::wrapped("=?base64?ZXU=?=", "eu", "mapped")]
 #[case::missing("", "eu", "mapped")]

@@ -13,6 +13,7 @@ use super::pins::{Pins, pins_path};
 use super::{McpConfig, ToolConfig};
 use crate::call::{CallEffect, Needs};
 use crate::config::RouteConfig;
+use crate::http_api::Undeclared;
 use crate::reads::{ResultPlace, Trusted};
 
 /// How old, at most, the gateway's view of a server's tools may be made.
@@ -38,6 +39,7 @@ pub(super) struct Tools {
     pub(super) plain: ResourceFacts,
     pub(super) pins: Pins,
     pub(super) catalogue: Catalogue,
+    pub(super) undeclared: Undeclared,
 }
 
 impl Tools {
@@ -93,7 +95,8 @@ impl Tools {
         let (Some(pins), true) = (pins, faults.is_empty()) else { return Err(faults) };
         let catalogue = Catalogue::new(Duration::from_secs(age));
         let template = config.scope_template.clone();
-        Ok(Self { named, template, resources, prompts, plain, pins, catalogue })
+        let undeclared = config.undeclared;
+        Ok(Self { named, template, resources, prompts, plain, pins, catalogue, undeclared })
     }
 
     /// The scope of a tool, if it is served.
