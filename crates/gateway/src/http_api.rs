@@ -218,11 +218,20 @@ impl HttpAdapter {
             return Err(Stop::new(Outcome::Malformed, detail));
         }
         let path = canonical::segments(path)?;
-        let first = self
-            .operations
-            .iter()
-            .find_map(|it| it.matches(&parts.method, &path).map(|values| (it, values)));
+        let mut before = self.operations.iter().filter(|it| it.method == parts.method);
+        let mut closer = false;
+        let first = before.find_map(|it| match it.template.fits(&path) {
+            Some(values) => Some((it, values)),
+            None => {
+                closer |= it.template.fits_loosely(&path);
+                None
+            }
+        });
         let (first, values) = first.ok_or_else(|| self.unmapped(&path))?;
+        if closer {
+            let detail = "the path is another operation's but for upper and lower case";
+            return Err(Stop::new(Outcome::Malformed, detail));
+        }
         let told = Told::read(parts, values, body, first.body, &first.media)?;
         // Of the operations of one path, the one whose fixed arguments say so.
         let fits = |it: &&Operation| it.fixed().all(|(fixed, steps)| told.says(fixed, steps));

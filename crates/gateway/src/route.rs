@@ -101,10 +101,11 @@ impl Routes {
         for entry in &config.routes {
             match Route::compile(entry, config) {
                 Ok(route) => {
-                    if let Some(other) = routes
-                        .iter()
-                        .find(|other| other.prefix == route.prefix || other.name == route.name)
-                    {
+                    let prefix = route.prefix.to_lowercase();
+                    let same = |other: &&Arc<Route>| {
+                        other.prefix.to_lowercase() == prefix || other.name == route.name
+                    };
+                    if let Some(other) = routes.iter().find(same) {
                         faults.push(format!(
                             "route `{}` has the name or the path of route `{}`",
                             route.name, other.name
@@ -122,17 +123,20 @@ impl Routes {
     }
 
     /// The route that answers to a raw path, and the path below its prefix. A path that another route
-    /// would answer to, once it is in its canonical form, is nobody's: no spelling of what one route
-    /// protects is decided by the rules of another.
+    /// would answer to, once it is in its canonical form and whatever its case, is nobody's: no
+    /// spelling of what one route protects is decided by the rules of another.
     pub(crate) fn find<'p>(&self, path: &'p str) -> Option<(&Arc<Route>, &'p str)> {
-        let found = self.0.iter().find_map(|route| Some((route, below(route, path)?)))?;
-        if !path.contains('%') && !path.contains("/.") && !path.contains("//") {
+        let found = self.0.iter().find_map(|route| Some((route, under(&route.prefix, path)?)))?;
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-_".contains(&byte);
+        if path.bytes().all(plain) && !path.contains("//") {
             return Some(found);
         }
         // What has no canonical form is for the adapter to refuse.
         let Ok(segments) = canonical::segments(path) else { return Some(found) };
-        let whole = format!("/{}", segments.join("/"));
-        let meant = self.0.iter().find(|route| below(route, &whole).is_some());
+        let whole = format!("/{}", segments.join("/")).to_lowercase();
+        let loosely = |route: &&Arc<Route>| under(&route.prefix.to_lowercase(), &whole).is_some();
+        let meant = self.0.iter().find(loosely);
         meant.is_some_and(|route| Arc::ptr_eq(route, found.0)).then_some(found)
     }
 
@@ -142,9 +146,9 @@ impl Routes {
     }
 }
 
-/// The path below a route's prefix, if it is below it.
-fn below<'p>(route: &Route, path: &'p str) -> Option<&'p str> {
-    let rest = path.strip_prefix(route.prefix.as_str())?;
+/// The path below a prefix, if it is below it.
+fn under<'p>(prefix: &str, path: &'p str) -> Option<&'p str> {
+    let rest = path.strip_prefix(prefix)?;
     match rest {
         "" => Some("/"),
         _ if rest.starts_with('/') => Some(rest),
@@ -257,6 +261,8 @@ mod tests {
     #[case("/crm//admin/x", None)]
     #[case("/crm/./admin/x", None)]
     #[case("/crm/x/../admin/x", None)]
+    #[case("/crm/Admin/x", None)]
+    #[case("/crm/ADMINISTRATOR", Some(("crm", "/ADMINISTRATOR")))]
     #[case("/crm/admin%2Fx", None)]
     #[case("/crm/admin/../x", None)]
     #[case("/crmx", None)]

@@ -16,7 +16,7 @@ const OVERRIDES: [&str; 9] = [
 ];
 
 /// What goes on without being declared: it says how to answer, not what to do.
-const PLAIN: [&str; 24] = [
+const PLAIN: [&str; 23] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -24,7 +24,6 @@ const PLAIN: [&str; 24] = [
     "baggage",
     "cache-control",
     "content-digest",
-    "content-disposition",
     "content-encoding",
     "content-language",
     "content-md5",

@@ -87,6 +87,16 @@ impl PathTemplate {
         Some(values)
     }
 
+    /// Whether an upstream that does not tell upper from lower case takes a path for this one.
+    pub(super) fn fits_loosely(&self, path: &[String]) -> bool {
+        let alike = |(at, expected): (usize, &Segment)| match (expected, path.get(at)) {
+            (Segment::Literal(text), Some(found)) => text.to_lowercase() == found.to_lowercase(),
+            (_, found) => found.is_some(),
+        };
+        let tail = matches!(self.segments.last(), Some(Segment::Tail(_)));
+        (tail || path.len() == self.segments.len()) && self.segments.iter().enumerate().all(alike)
+    }
+
     /// The path with these texts for its parameters, in their order.
     pub(super) fn fill<'a>(&'a self, texts: &'a [String]) -> String {
         let mut texts = texts.iter();
@@ -267,6 +277,17 @@ mod tests {
     #[case("/..", "neither")]
     fn a_template_that_cannot_match_is_a_fault(#[case] text: &str, #[case] why: &str) {
         assert!(PathTemplate::parse(text).unwrap_err().contains(why));
+    }
+
+    #[test]
+    fn case_alone_does_not_make_another_path() {
+        let loosely = |template: &str, found: &str| {
+            PathTemplate::parse(template).unwrap().fits_loosely(&path(found))
+        };
+        assert!(
+            loosely("/a/me", "/A/ME") && loosely("/a/{b}", "/A/x") && loosely("/a/{b+}", "/A/x/y")
+        );
+        assert!(!loosely("/a/me", "/a/mee") && !loosely("/a/{b}", "/a") && !loosely("/a", "/a/b"));
     }
 
     #[test]

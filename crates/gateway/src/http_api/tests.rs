@@ -144,7 +144,8 @@ fn what_decides_is_what_is_forwarded() {
 fn literal_segments_come_before_parameters() {
     assert_eq!(told(&ask("GET", "/contacts/me")).unwrap().0, "crm.me");
     assert_eq!(told(&ask("GET", "/contacts/%6de")).unwrap().0, "crm.me");
-    assert_eq!(told(&ask("GET", "/contacts/Me")).unwrap().0, "crm.read");
+    assert_eq!(told(&ask("GET", "/contacts/Me")).err(), Some("malformed"), "for some it is me");
+    assert_eq!(told(&ask("GET", "/contacts/men")).unwrap().0, "crm.read");
 }
 
 #[test]
@@ -511,7 +512,7 @@ proptest! {
     /// However the id is spelled, one form decides and that form is forwarded.
     #[test]
     fn no_spelling_slips_past(id in "[a-zA-Z0-9 _.~-]{1,12}", bits: u32) {
-        prop_assume!(id.trim() != "." && id.trim() != ".." && id != "me" && id != "." && id != "..");
+        prop_assume!(id.trim() != "." && id.trim() != ".." && id.to_lowercase() != "me" && id != "." && id != "..");
         let spelled: String = id.bytes().enumerate().map(|(at, byte)| {
             if (bits >> (at % 32)) & 1 == 0 || byte == b' ' { format!("%{byte:02X}") } else { char::from(byte).to_string() }
         }).collect();

@@ -102,7 +102,7 @@ async fn another_gateways_statement_counts_where_its_key_is_pinned() {
     assert_eq!(pay_with(&knows, &payer, &held, &brought).await.0, 200);
     let lost = pay_with(&knows, &payer, &held, &[]).await;
     assert_eq!((lost.0, lost.1.as_str()), REFUSED, "a statement was expected");
-    assert!(counted(&knows, &payer.id, "dropped").await);
+    assert!(counted(&knows, payer.id, "dropped").await);
     let stranger = there.beside("").await;
     let refused = pay_with(&stranger, &payer, &held, &brought).await;
     assert_eq!((refused.0, refused.1.as_str()), REFUSED);
