@@ -87,13 +87,21 @@ pub(super) fn read_keys(paths: &[PathBuf]) -> Result<Keys, CarryError> {
     paths.iter().map(read).collect()
 }
 
+/// A statement that was made, for whom, and until when it is given again.
+#[derive(Clone)]
+struct Made {
+    statement: Arc<str>,
+    tag: Arc<ProvenanceTag>,
+    half: i64,
+}
+
 /// Signs statements and checks them.
 pub(super) struct Signer {
     key: SigningKey,
     kid: String,
     issuer: String,
     own: VerifyingKey,
-    made: Cache<TokenId, (Arc<str>, i64)>,
+    made: Cache<TokenId, Made>,
     clock: Clock,
 }
 
@@ -121,10 +129,12 @@ impl Signer {
     /// The statement for a token; the same one while it is fresh.
     pub(super) fn statement(&self, tag: &ProvenanceTag) -> Option<Arc<str>> {
         let now = self.clock.now().seconds();
-        if let Some((statement, half)) = self.made.get(&tag.jti)
-            && now < half
+        // Who signs a grant chooses its id: the same id may be that of another chain.
+        if let Some(made) = self.made.get(&tag.jti)
+            && now < made.half
+            && made.tag.same_chain(tag)
         {
-            return Some(statement);
+            return Some(made.statement);
         }
         let end = tag.expires.min(now.saturating_add(TTL_SECONDS));
         let header = json!({ "alg": self.key.algorithm().name(), "kid": self.kid, "typ": TYP });
@@ -138,7 +148,8 @@ impl Signer {
         let statement: Arc<str> = format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)).into();
         // Whoever gets it late in its life still has half of it.
         let half = now.saturating_add(end.saturating_sub(now) / 2);
-        self.made.insert(tag.jti, (Arc::clone(&statement), half));
+        let tag = Arc::new(tag.clone());
+        self.made.insert(tag.jti, Made { statement: Arc::clone(&statement), tag, half });
         Some(statement)
     }
 

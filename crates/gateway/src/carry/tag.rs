@@ -40,6 +40,15 @@ impl ProvenanceTag {
         }
     }
 
+    /// Whether another tag is of the same chain: all but the decision.
+    pub(super) fn same_chain(&self, other: &Self) -> bool {
+        let Self { task, jti, decision: _, subject, agents, workflow, depth, expires } = self;
+        (*task, *jti, *depth, *expires) == (other.task, other.jti, other.depth, other.expires)
+            && *subject == other.subject
+            && *agents == other.agents
+            && *workflow == other.workflow
+    }
+
     /// The agent that calls.
     pub(crate) fn agent(&self) -> &str {
         self.agents.last().map_or("", String::as_str)

@@ -441,6 +441,28 @@ fn a_part_that_cannot_be_read_is_a_bad_translation(#[case] carried: Value) {
 }
 
 #[test]
+fn a_chain_that_took_anothers_token_id_does_not_get_its_statement() {
+    let directory = tempfile::tempdir().unwrap();
+    let carrier = carrier(directory.path(), &[]);
+    let chain = chain_of(1, &["a"]);
+    let tag = tag_of(&chain);
+    let of = |tag: &ProvenanceTag| {
+        let mut headers = HeaderMap::new();
+        carrier.out(&route(""), &mut headers, Some(tag));
+        headers.remove(STATEMENT_HEADER).unwrap()
+    };
+    let own = of(&tag);
+    let mut thief = tag.clone();
+    thief.subject = "user:mallory@a.example".to_owned();
+    assert_ne!(of(&thief), own);
+    let mut headers = HeaderMap::from_iter([(STATEMENT_HEADER, of(&thief))]);
+    assert_eq!(judged(&carrier, &headers, &chain), Provenance::Substituted);
+    headers.insert(STATEMENT_HEADER, of(&tag));
+    assert_eq!(judged(&carrier, &headers, &chain), Provenance::Intact, "the twin");
+    assert_eq!(of(&tag), of(&tag), "made once a token");
+}
+
+#[test]
 fn the_key_survives_a_restart_and_others_may_not_read_it() {
     let directory = tempfile::tempdir().unwrap();
     let first = carrier(directory.path(), &[]).public_key();
