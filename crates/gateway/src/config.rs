@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::a2a::A2aConfig;
 use crate::carry::CarryConfig;
-use crate::connector::ConnectorConfig;
+use crate::connector::{ConnectorConfig, SecretConfig};
 use crate::http_api::HttpConfig;
 use crate::mcp::McpConfig;
 
@@ -245,6 +245,10 @@ impl Default for LogConfig {
 pub struct ExtAuthzConfig {
     /// Address of the gRPC listener; loopback unless it is behind mTLS.
     pub listen: SocketAddr,
+    /// Where the key is that Envoy shows in `bailiwick-envoy-key`. Required where a connector has
+    /// `envoy = true`: whoever else could ask would be told the credential.
+    #[serde(default)]
+    pub key: Option<SecretConfig>,
 }
 
 /// One thing behind the gateway.

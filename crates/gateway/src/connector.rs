@@ -40,7 +40,8 @@ pub(crate) use self::echo::Echo;
 use self::fixed::{BasicConfig, KeyConfig, KeyPlace, basic, sensitive};
 use self::oauth::{OauthClient, OauthConfig};
 use self::permissions::ImportConfig;
-use self::secret::{ConnectorFault, SecretSource};
+use self::secret::ConnectorFault;
+pub(crate) use self::secret::{SecretConfig, SecretSource};
 
 /// Characters of an agent's own `User-Agent` that go on.
 const USER_AGENT_CHARS_MAX: usize = 128;
@@ -69,6 +70,9 @@ pub struct ConnectorConfig {
     pub user_agent: Option<bool>,
     /// A header that the vendor logs; task, decision and token go into it.
     pub provenance_header: Option<String>,
+    /// Whether an Envoy that asks over `ext_authz` is given the credential, to put it into what it
+    /// sends: it then looks at no reply, so a vendor that repeats it shows it to the agent.
+    pub envoy: bool,
 }
 
 impl ConnectorConfig {
@@ -107,6 +111,7 @@ pub(crate) struct Connector {
     permissions: ArcSwap<PermissionSet>,
     user_agent: bool,
     provenance_header: Option<HeaderName>,
+    envoy: bool,
 }
 
 impl std::fmt::Debug for Connector {
@@ -154,6 +159,7 @@ impl Connector {
             permissions: ArcSwap::from_pointee(permissions),
             user_agent: config.user_agent.unwrap_or(true),
             provenance_header: header,
+            envoy: config.envoy,
         })
     }
 
@@ -165,6 +171,11 @@ impl Connector {
             Credential::Oauth(_) => "oauth",
             Credential::Aws(_) => "aws",
         }
+    }
+
+    /// Whether Envoy is given it.
+    pub(crate) fn is_for_envoy(&self) -> bool {
+        self.envoy
     }
 
     /// What the credential can do at the vendor.

@@ -3,7 +3,11 @@
 //! Envoy sends what it sends on, so nothing can be rewritten on the way: a request that is not in its
 //! canonical form is refused, and so are the protocols whose replies have to be looked at (MCP, A2A):
 //! put the gateway itself in front of those.
+//!
+//! A vendor's credential is told to an Envoy that has shown its own key, in the answer to a call that
+//! is allowed and recorded, and only where the route says so: [`released`].
 
+mod key;
 mod proto;
 
 use std::convert::Infallible;
@@ -14,6 +18,7 @@ use std::task::{Context, Poll};
 
 use bailiwick_api::ProblemCode;
 use bailiwick_core::outcome::Outcome;
+use bailiwick_ledger::Recorded;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
@@ -21,22 +26,26 @@ use http_body_util::BodyExt as _;
 use tokio::net::TcpListener;
 use tonic::server::{Grpc, NamedService, UnaryService};
 
+pub(crate) use self::key::{Key, faults, key};
 use self::proto::{
-    CheckRequest, CheckResponse, Denied, Forwarded, HttpRequest, HttpResponse, HttpStatus,
-    RpcStatus, set,
+    CheckRequest, CheckResponse, Denied, Forwarded, HeaderValueOption, HttpRequest, HttpResponse,
+    HttpStatus, RpcStatus, set,
 };
 use crate::attempt::{Attempt, Refused};
 use crate::authorize::{Allowed, Question, authorize};
 use crate::call::{Asked, Inbound, OutgoingBody, RefusalForm};
 use crate::carry::ProvenanceTag;
-use crate::forward::STRIPPED;
+use crate::clock::Stopwatch;
+use crate::forward::{STRIPPED, strip_request};
 use crate::gateway::Gateway;
 use crate::http_api::says_the_same;
 use crate::identify::{Presented, identify};
+use crate::outcome::Outcoming;
 use crate::proxy::{count_lost, provenance};
 use crate::refusal;
 use crate::route::{Adapter, Route};
 use crate::stop::Stop;
+use crate::stream::Ending;
 
 /// `google.rpc.Code`.
 const OK: i32 = 0;
@@ -46,18 +55,19 @@ const PERMISSION_DENIED: i32 = 7;
 pub(crate) async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
+    key: Key,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
-        .add_service(Authorization(gateway))
+        .add_service(Authorization(Check { gateway, key: Arc::new(key) }))
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
 }
 
 /// `envoy.service.auth.v3.Authorization`.
 #[derive(Clone)]
-struct Authorization(Arc<Gateway>);
+struct Authorization(Check);
 
 impl NamedService for Authorization {
     const NAME: &'static str = "envoy.service.auth.v3.Authorization";
@@ -75,7 +85,7 @@ impl tower_service::Service<Request<tonic::body::Body>> for Authorization {
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let check = Check(Arc::clone(&self.0));
+        let check = self.0.clone();
         Box::pin(async move {
             if request.uri().path() != "/envoy.service.auth.v3.Authorization/Check" {
                 return Ok(tonic::Status::unimplemented("only Check is served").into_http());
@@ -86,15 +96,20 @@ impl tower_service::Service<Request<tonic::body::Body>> for Authorization {
     }
 }
 
-struct Check(Arc<Gateway>);
+#[derive(Clone)]
+struct Check {
+    gateway: Arc<Gateway>,
+    key: Arc<Key>,
+}
 
 impl UnaryService<CheckRequest> for Check {
     type Response = CheckResponse;
     type Future = Pending<Result<tonic::Response<CheckResponse>, tonic::Status>>;
 
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
-        let gateway = Arc::clone(&self.0);
+        let Self { gateway, key } = self.clone();
         Box::pin(async move {
+            key.require(request.metadata(), gateway.clock.now()).await?;
             let asked = request.into_inner();
             let asked = asked.attributes.and_then(|a| a.request).and_then(|r| r.http);
             let asked = asked.ok_or_else(|| tonic::Status::invalid_argument("no HTTP request"))?;
@@ -141,6 +156,11 @@ async fn decide_on(
                       the gateway itself in front of this route";
         return Err(Stop::new(ProblemCode::NotFound, detail));
     };
+    if route.connector.as_ref().is_some_and(|connector| !connector.is_for_envoy()) {
+        let detail = "this upstream's credential stays at the gateway: put the gateway itself in \
+                      front of this route, or let its connector say `envoy = true`";
+        return Err(Stop::new(ProblemCode::NotFound, detail));
+    }
     let url = format!("{}{}", gateway.config.public_url, parts.uri.path());
     let method = parts.method.as_str();
     let presented = Presented { headers: &parts.headers, peer: None, method, url: &url };
@@ -171,41 +191,67 @@ async fn decide_on(
     }
     let question = Question { gateway, route, chain: &chain, call: &call, provenance };
     let recorded = authorize(&question, attempt, ()).await?;
-    let Allowed { chain, permit, .. } = recorded.into_inner();
-    let tag = ProvenanceTag::new(&chain, permit.decision());
+    let going = released(gateway, route, recorded, outgoing.headers).await?;
     // What was not decided on does not go on, and what was goes on as it was decided.
-    let mut added = decided_on(&parts.headers, &outgoing.headers);
-    gateway.carry.out(route, &mut added, Some(&tag));
-    let headers = added
-        .iter()
-        .filter_map(|(name, value)| Some(set(name.as_str(), value.to_str().ok()?)))
-        .collect();
-    let headers_to_remove = not_going_on(&parts.headers, &outgoing.headers, &added);
+    let added = changed(&parts.headers, &going);
+    let headers = added.iter().map(|(name, value)| told(name, value)).collect::<Result<_, _>>()?;
+    let headers_to_remove = not_going_on(&parts.headers, &going, &added);
     Ok(CheckResponse {
         status: Some(RpcStatus { code: OK, message: String::new() }),
         http_response: Some(HttpResponse::Ok(Forwarded { headers, headers_to_remove })),
     })
 }
 
+/// The headers of a recorded call on its way out: with provenance, and with the vendor's credential.
+async fn released(
+    gateway: &Arc<Gateway>,
+    route: &Route,
+    recorded: Recorded<Allowed<()>>,
+    decided: HeaderMap,
+) -> Result<HeaderMap, Stop> {
+    let watch = Stopwatch::start();
+    let Allowed { chain, permit, .. } = recorded.into_inner();
+    let tag = ProvenanceTag::new(&chain, permit.decision());
+    let (mut going, ()) = Request::new(()).into_parts();
+    going.headers = strip_request(decided);
+    gateway.carry.out(route, &mut going.headers, Some(&tag));
+    let Some(connector) = &route.connector else { return Ok(going.headers) };
+    let applied = connector.apply(&mut going, None, Some(&tag), gateway.clock.now()).await;
+    if let Err(stop) = applied {
+        // It was allowed, and Envoy will not make it.
+        let (gateway, name) = (Arc::clone(gateway), Arc::clone(&route.name));
+        let (decision, task) = (permit.decision().id, chain.claims().txn);
+        Outcoming::new(gateway, name, decision, task, watch).ended(Ending::Failed);
+        return Err(stop);
+    }
+    Ok(going.headers)
+}
+
 /// The headers whose text is another than the one that came.
-fn decided_on(came: &HeaderMap, decided: &HeaderMap) -> HeaderMap {
+fn changed(came: &HeaderMap, going: &HeaderMap) -> HeaderMap {
     let mut changed = HeaderMap::new();
-    for (name, value) in decided {
-        let same = came.get_all(name).iter().any(|it| it == value);
-        // `baggage` is written anew with ours in it.
-        if !same || name == "baggage" {
+    for (name, value) in going {
+        if value.is_sensitive() || !came.get_all(name).iter().any(|it| it == value) {
             changed.append(name, value.clone());
         }
     }
     changed
 }
 
+/// A header as Envoy is told it. One that cannot be told is not left as it came.
+fn told(name: &HeaderName, value: &HeaderValue) -> Result<HeaderValueOption, Stop> {
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+        Stop::new(ProblemCode::Internal, format!("`{name}` cannot be told to Envoy"))
+    })?;
+    Ok(set(name.as_str(), text))
+}
+
 /// What Envoy takes away: credentials, and what is not known to change nothing. It takes away after it
 /// has set, so that nothing of `added` may be among it.
-fn not_going_on(came: &HeaderMap, decided: &HeaderMap, added: &HeaderMap) -> Vec<String> {
+fn not_going_on(came: &HeaderMap, going: &HeaderMap, added: &HeaderMap) -> Vec<String> {
     // The pseudo-headers and what frames the message are Envoy's own.
     let framing = ["host", "content-length", "expect", "transfer-encoding", "connection", "te"];
-    let unknown = came.keys().map(HeaderName::as_str).filter(|name| !decided.contains_key(*name));
+    let unknown = came.keys().map(HeaderName::as_str).filter(|name| !going.contains_key(*name));
     let mut names: Vec<String> = STRIPPED
         .into_iter()
         .chain(unknown)

@@ -9,9 +9,9 @@ use crate::a2a::A2aAdapter;
 use crate::carry::CarryConfig;
 use crate::config::{Config, RouteConfig};
 use crate::connector::Connector;
-use crate::downstreams;
 use crate::http_api::{HttpAdapter, canonical};
 use crate::mcp::McpAdapter;
+use crate::{downstreams, ext_authz};
 
 /// How a route's requests are read.
 pub(crate) enum Adapter {
@@ -187,6 +187,7 @@ impl Route {
         if let (Some(adapter), Some(connector)) = (&adapter, &connector) {
             faults.extend(downstreams::unmet(adapter, connector));
         }
+        faults.extend(ext_authz::faults(entry, config));
         let (Some(upstream), Some(adapter), true) = (upstream, adapter, faults.is_empty()) else {
             return Err(faults);
         };

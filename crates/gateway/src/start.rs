@@ -84,6 +84,7 @@ impl Config {
     pub fn check(&self) -> Result<(), StartError> {
         Routes::compile(self).map_err(StartError::Routes)?;
         self.tls.as_ref().map(Tls::load).transpose()?;
+        ext_authz::key(self).map_err(|fault| StartError::Routes(vec![fault]))?;
         Ok(())
     }
 }
@@ -95,7 +96,7 @@ pub struct Server {
     tls: Option<Tls>,
     public: TcpListener,
     management: TcpListener,
-    ext_authz: Option<TcpListener>,
+    ext_authz: Option<(TcpListener, ext_authz::Key)>,
 }
 
 impl Server {
@@ -107,7 +108,11 @@ impl Server {
         let public = bind(config.listen).await?;
         let management = bind(config.management_listen).await?;
         let ext_authz = match &config.ext_authz {
-            Some(entry) => Some(bind(entry.listen).await?),
+            Some(entry) => {
+                let key = ext_authz::key(&config);
+                let key = key.map_err(|fault| StartError::Routes(vec![fault]))?;
+                Some((bind(entry.listen).await?, key))
+            }
             None => None,
         };
         let address = local(&public)?;
@@ -180,12 +185,12 @@ impl Server {
         let ship = tokio::spawn(ship::run(Arc::clone(&link), gateway.spool.clone()));
         let manage = tokio::spawn(management::serve(Arc::clone(&gateway), management));
         let declare = tokio::spawn(downstreams::run(Arc::clone(&link), Arc::clone(&gateway)));
-        let envoy = ext_authz.map(|listener| {
+        let envoy = ext_authz.map(|(listener, key)| {
             let mut stopped = stopped.clone();
             let asked = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            tokio::spawn(ext_authz::serve(Arc::clone(&gateway), listener, asked))
+            tokio::spawn(ext_authz::serve(Arc::clone(&gateway), listener, key, asked))
         });
         let shutdown = async {
             shutdown.await;

@@ -56,6 +56,9 @@ impl Config {
             absolute(&mut tls.key);
             tls.client_trust_domains.iter_mut().for_each(|domain| absolute(&mut domain.bundle));
         }
+        if let Some(key) = self.ext_authz.as_mut().and_then(|envoy| envoy.key.as_mut()) {
+            key.resolve(base);
+        }
         for route in &mut self.routes {
             route.resolve(base);
         }

@@ -15,7 +15,7 @@ const ENVIRONMENT: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// A program and how it is run.
-pub(super) struct Command {
+pub(crate) struct Command {
     program: String,
     arguments: Vec<String>,
     environment: Vec<String>,

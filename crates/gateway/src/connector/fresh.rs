@@ -20,7 +20,7 @@ struct Held<T> {
 }
 
 /// One value, its end, and one fetch at a time.
-pub(super) struct Fresh<T> {
+pub(crate) struct Fresh<T> {
     held: ArcSwapOption<Held<T>>,
     flight: tokio::sync::Mutex<()>,
 }

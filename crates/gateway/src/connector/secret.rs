@@ -14,6 +14,7 @@ use bailiwick_identity::private_files;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
 
 use super::command::{self, Command};
 use super::fresh::Fresh;
@@ -55,6 +56,11 @@ impl Secret {
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// Whether this is what somebody shows, in a time that does not tell how much of it is.
+    pub(crate) fn is(&self, shown: &[u8]) -> bool {
+        self.0.expose_secret().as_bytes().ct_eq(shown).into()
+    }
 }
 
 impl<'de> Deserialize<'de> for Secret {
@@ -90,7 +96,7 @@ pub struct SecretConfig {
 
 impl SecretConfig {
     /// Makes the path of the file absolute.
-    pub(super) fn resolve(&mut self, base: &Path) {
+    pub(crate) fn resolve(&mut self, base: &Path) {
         if let Some(path) = &mut self.file
             && path.is_relative()
         {
@@ -100,7 +106,7 @@ impl SecretConfig {
 }
 
 /// A source of a secret, ready to be asked.
-pub(super) enum SecretSource {
+pub(crate) enum SecretSource {
     File { path: PathBuf, held: Mutex<Option<(Version, Secret)>> },
     Env(Secret),
     Command { command: Arc<Command>, ttl: Duration, held: Arc<Fresh<Secret>> },
@@ -118,7 +124,7 @@ impl std::fmt::Debug for SecretSource {
 
 /// What tells one version of a file from another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Version {
+pub(crate) struct Version {
     inode: u64,
     length: u64,
     modified: (i64, i64),
@@ -141,7 +147,12 @@ impl SecretSource {
     /// Compiles a source. A file and a variable are looked at now, so that a gateway which could not
     /// serve a route does not start; a command is run when it is first needed.
     pub(super) fn compile(name: &str, config: &SecretConfig) -> Result<Self, String> {
-        let named = |fault: &dyn std::fmt::Display| format!("connector `{name}`: {fault}");
+        Self::compile_for(&format!("connector `{name}`"), config)
+    }
+
+    /// Compiles the source of a secret that is no connector's; `what` names it in faults.
+    pub(crate) fn compile_for(what: &str, config: &SecretConfig) -> Result<Self, String> {
+        let named = |fault: &dyn std::fmt::Display| format!("{what}: {fault}");
         match (&config.file, &config.env, &config.command) {
             (Some(path), None, None) => {
                 let source = Self::File { path: path.clone(), held: Mutex::new(None) };
@@ -169,7 +180,7 @@ impl SecretSource {
     }
 
     /// The secret as it is now.
-    pub(super) async fn get(&self, now: UnixMillis) -> Result<Secret, ConnectorFault> {
+    pub(crate) async fn get(&self, now: UnixMillis) -> Result<Secret, ConnectorFault> {
         match self {
             Self::File { .. } => self.read_file(),
             Self::Env(secret) => Ok(secret.clone()),
