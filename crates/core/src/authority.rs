@@ -1,5 +1,6 @@
 //! What a token permits: scopes and constraints, and when that is narrower than a parent's.
 
+use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -248,7 +249,11 @@ impl HeldAuthority {
 
 impl Serialize for HeldAuthority {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_detail().serialize(serializer)
+        let mut detail = serializer.serialize_struct("AgentDelegation", 3)?;
+        detail.serialize_field("constraints", &self.constraints.0)?;
+        detail.serialize_field("scopes", &self.scopes)?;
+        detail.serialize_field("type", DETAIL_TYPE)?;
+        detail.end()
     }
 }
 

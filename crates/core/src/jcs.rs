@@ -6,6 +6,7 @@
 //! A number whose magnitude exceeds 2^53 - 1 is malformed, however it is written.
 
 mod scan;
+mod serialize;
 mod write;
 
 use serde::Serialize;
@@ -83,25 +84,22 @@ pub fn parse_strict(bytes: &[u8]) -> Result<Value, JcsError> {
     serde_json::from_slice(bytes).map_err(|_| JcsError::Malformed)
 }
 
-/// The RFC 8785 bytes of a value.
+/// The RFC 8785 bytes of a value, written without a tree in between.
 ///
 /// # Errors
-/// [`JcsError::NonFinite`] for a NaN or infinity, [`JcsError::Malformed`] for an integer beyond
-/// 2^53 - 1, a map key that is not text, or nesting beyond the limit.
-pub fn canonicalize<T: Serialize>(value: &T) -> Result<Vec<u8>, JcsError> {
-    let bytes = serde_json_canonicalizer::to_vec(value).map_err(|_| JcsError::NonFinite)?;
-    check(&bytes)?;
-    Ok(bytes)
+/// [`JcsError::NonFinite`] for a NaN or infinity, [`JcsError::DuplicateMember`] for a member that is there twice,
+/// [`JcsError::Malformed`] for an integer beyond 2^53 - 1, a map key that is not text, or nesting beyond
+/// the limit.
+pub fn canonicalize<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JcsError> {
+    serialize::to_vec(value)
 }
 
-/// The RFC 8785 bytes of a JSON tree; faster than [`canonicalize`] and without a second check.
+/// The RFC 8785 bytes of a JSON tree.
 ///
 /// # Errors
 /// [`JcsError::Malformed`] for an integer beyond 2^53 - 1 or nesting beyond the limit.
 pub fn canonicalize_value(value: &Value) -> Result<Vec<u8>, JcsError> {
-    let mut out = Vec::with_capacity(1024);
-    write::value(value, &mut out, 0)?;
-    Ok(out)
+    serialize::to_vec(value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod raw;
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -150,8 +151,8 @@ pub struct HopClaims {
     pub jti: TokenId,
     /// The holder's key.
     pub cnf: HolderBinding,
-    /// What it permits.
-    pub authority: HeldAuthority,
+    /// What it permits. Shared: facts and records of its uses hold it, too.
+    pub authority: Arc<HeldAuthority>,
     /// Depth; the root is 0.
     pub del_depth: u8,
     /// Tokens the chain may have.

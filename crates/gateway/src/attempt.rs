@@ -2,15 +2,15 @@
 
 use bailiwick_api::ProblemCode;
 use bailiwick_core::ids::{AgentId, DecisionId, TaskId, TokenId};
-use bailiwick_core::jcs;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
 use bailiwick_core::{Sha256Hash, VerifiedChain};
-use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
-use bailiwick_policy::{Decision, Denial, Inputs, Refusal};
+use bailiwick_ledger::{Receipt, Record, record};
+use bailiwick_policy::{Denial, Inputs, Refusal};
 use serde_json::{Map, Value};
 
 use crate::gateway::Gateway;
+use crate::receipt::{DecisionReceipt, Enforced};
 use crate::spool::LocalEffect;
 use crate::stop::Stop;
 
@@ -172,54 +172,8 @@ impl Record for RefusedAttempt {
             jti: attempt.jti,
             agent: attempt.agent.as_ref(),
             decision: self.denial.decision(),
-            members: Map::new(),
+            enforced: &Enforced::default(),
         }
         .receipt()
     }
-}
-
-/// What the receipt of a decision says; read by the Authority's trace like one of its own.
-pub(crate) struct DecisionReceipt<'a> {
-    pub(crate) act: &'a str,
-    pub(crate) task: Option<TaskId>,
-    pub(crate) jti: Option<TokenId>,
-    pub(crate) agent: Option<&'a AgentId>,
-    pub(crate) decision: &'a Decision,
-    /// Where it was enforced, and what it drew.
-    pub(crate) members: Map<String, Value>,
-}
-
-impl DecisionReceipt<'_> {
-    pub(crate) fn receipt(self) -> Receipt {
-        let mut subject_ids = vec![self.decision.id.to_string()];
-        subject_ids.extend(self.task.map(|task| task.to_string()));
-        let mut payload = self.members;
-        payload.insert("v".to_owned(), 1.into());
-        payload.insert("act".to_owned(), self.act.into());
-        payload.insert("decision".to_owned(), self.decision.to_json());
-        if let Some(task) = self.task {
-            payload.insert("task".to_owned(), task.to_string().into());
-        }
-        if let Some(jti) = self.jti {
-            payload.insert("jti".to_owned(), jti.to_string().into());
-        }
-        if let Some(agent) = self.agent {
-            payload.insert("agent".to_owned(), agent.as_str().into());
-        }
-        Receipt {
-            kind: ReceiptKind::Decision,
-            time_ms: self.decision.time.0,
-            subject_ids,
-            payload: canonical(&Value::Object(payload)),
-        }
-    }
-}
-
-/// The payload's bytes. Whatever comes from outside was checked when it came in; should anything
-/// else have no canonical form, the receipt says so rather than being empty.
-pub(crate) fn canonical(payload: &Value) -> Vec<u8> {
-    jcs::canonicalize_value(payload).unwrap_or_else(|error| {
-        tracing::error!(%error, "a receipt's payload has no canonical form");
-        br#"{"type":"unrecordable","v":1}"#.to_vec()
-    })
 }

@@ -12,16 +12,18 @@ use bailiwick_core::outcome::Outcome;
 use bailiwick_core::{AgentId, Refusal, UnixMillis, VerifiedChain};
 use bailiwick_ledger::{Receipt, Record, Recorded, record};
 use bailiwick_policy::{
-    Act, AgentFacts, ChainFacts, Denial, Facts, Permit, PolicySet, Provenance, decide,
+    Act, AgentFacts, ChainFacts, Denial, Evaluated, Facts, Inputs, Permit, PolicySet, Provenance,
+    decide,
 };
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::approvals::{ActionFacts, Approved};
-use crate::attempt::{Attempt, DecisionReceipt};
+use crate::attempt::Attempt;
 use crate::budget::{Draw, Reserved};
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::offline;
+use crate::receipt::{DecisionReceipt, Enforced};
 use crate::reply::ReplyHook;
 use crate::route::Route;
 use crate::spool::LocalEffect;
@@ -34,7 +36,7 @@ pub(crate) struct Allowed<R> {
     pub(crate) permit: Permit<R>,
     /// Records what the call returns, where something of it is trusted.
     pub(crate) recorder: Option<Box<dyn ReplyHook>>,
-    members: Map<String, Value>,
+    enforced: Enforced,
 }
 
 impl<R> Record for Allowed<R> {
@@ -46,7 +48,7 @@ impl<R> Record for Allowed<R> {
             jti: Some(claims.jti),
             agent: Some(&claims.client_id),
             decision: self.permit.decision(),
-            members: self.members.clone(),
+            enforced: &self.enforced,
         }
         .receipt()
     }
@@ -84,7 +86,7 @@ pub(crate) async fn authorize<R: Send>(
     let asked = require_authority(question, &task, &arguments).await?;
     let facts = question.facts(&task, attempt)?;
     let act = Act::Invoke { scope: call.scope.clone() };
-    let first = match decide(&set, Some(chain), &act, &facts, attempt.id, now, request) {
+    let first = match decide(&set, Some(chain), act, facts, attempt.id, now, request) {
         Err(denial) if denial.outcome() != Outcome::ApprovalRequired => {
             return Err(denial.map(drop).into());
         }
@@ -94,17 +96,17 @@ pub(crate) async fn authorize<R: Send>(
     let reserved = gateway.budgets.reserve(chain, &arguments, now).await?;
     let (permit, approved) = match (first, asked) {
         (Ok(permit), None) => (permit, None),
-        (first, asked) => approve(question, &set, facts, first, asked, attempt).await?,
+        (first, asked) => approve(question, &set, first, asked, attempt).await?,
     };
 
     // Before the record, so that a call that cannot be told of is refused and never was allowed.
     gateway.reads.expose(&task, call).await?;
     let now = gateway.clock.now();
     question.require_still(now)?;
-    let members = question.members(&reserved, approved.as_ref());
+    let enforced = question.enforced(&reserved, approved.as_ref());
     let effect = LocalEffect { proof: attempt.proof, draws: reserved.draws().to_vec() };
     let recorder = gateway.reads.hook(&task, call);
-    let allowed = Allowed { chain: Arc::clone(chain), permit, recorder, members };
+    let allowed = Allowed { chain: Arc::clone(chain), permit, recorder, enforced };
     let recorded = record(&gateway.spool, allowed, effect).await.map_err(|error| error.error)?;
     attempt.allowed = true;
     reserved.spent();
@@ -131,7 +133,7 @@ async fn require_authority(
     arguments: &CallArguments,
 ) -> Result<Option<Refusal>, Stop> {
     let claims = question.chain.claims();
-    let held = [&claims.authority];
+    let held = [&*claims.authority];
     with_reads(question, task, &held, |held, reads| {
         held.permits(arguments, Totals::Debited, reads)
     })
@@ -173,27 +175,30 @@ async fn with_reads(
 async fn approve<R: Send>(
     question: &Question<'_>,
     set: &PolicySet,
-    mut facts: Facts,
     first: Result<Permit<R>, Denial<R>>,
     asked: Option<Refusal>,
     attempt: &Attempt,
 ) -> Result<(Permit<R>, Option<Approved>), Stop> {
     let Question { gateway, chain, call, .. } = *question;
-    let (obligations, request) = match first {
-        Ok(permit) => (permit.decision().obligations.clone(), permit.into_request()),
-        Err(denial) => {
-            let (decision, request) = denial.into_parts();
-            (decision.obligations, request)
-        }
+    let (decision, request) = match first {
+        Ok(permit) => permit.into_parts(),
+        Err(denial) => denial.into_parts(),
     };
+    let Inputs::Evaluated(evaluated) = decision.inputs else {
+        return Err(Stop::new(
+            Outcome::PolicyUnavailable,
+            "the decision does not say on what it was taken",
+        ));
+    };
+    let Evaluated { act, mut facts } = *evaluated;
+    let obligations = decision.obligations;
     let why = asked.map(|refusal| Stop::from(refusal).detail);
     let action = ActionFacts { chain, call, obligations, why };
     let Some(approved) = gateway.approvals.take(&action, attempt.id).await? else {
         return Err(gateway.approvals.ask(&action).await);
     };
     facts.approvals.clone_from(&approved.by);
-    let act = Act::Invoke { scope: call.scope.clone() };
-    match decide(set, Some(chain), &act, &facts, attempt.id, attempt.now, request) {
+    match decide(set, Some(chain), act, facts, attempt.id, attempt.now, request) {
         Ok(permit) => Ok((permit, Some(approved))),
         Err(denial) => Err(denial.map(drop).into()),
     }
@@ -222,41 +227,28 @@ impl Question<'_> {
             chain: ChainFacts::of(self.chain, 0),
             delegatee: None,
             effect: self.call.effect,
-            held: claims.authority.clone(),
+            held: Arc::clone(&claims.authority),
             offline: self.chain.unsettled() > 0,
             provenance: self.provenance,
-            requested: claims.authority.clone(),
+            requested: Arc::clone(&claims.authority),
             sensitivity: self.call.resource.sensitivity,
             resource: self.call.resource.clone(),
-            subject: task.subject.clone(),
+            subject: Arc::clone(&task.subject),
             task: task.facts(attempt.now),
             ttl_seconds: 0,
         })
     }
 
     /// Where the call was enforced and what it drew, for the receipt.
-    fn members(&self, reserved: &Reserved, approved: Option<&Approved>) -> Map<String, Value> {
-        let mut members = Map::new();
-        members.insert("route".to_owned(), (&*self.route.name).into());
-        if let Some(tool) = &self.call.tool {
-            let mut named = json!({ "name": tool.name });
-            if let (Some(named), Some(descriptor)) = (named.as_object_mut(), &tool.descriptor) {
-                named.insert("descriptor".to_owned(), descriptor.as_str().into());
-            }
-            members.insert("tool".to_owned(), named);
+    fn enforced(&self, reserved: &Reserved, approved: Option<&Approved>) -> Enforced {
+        Enforced {
+            approval: approved.map(|approved| approved.id),
+            debits: reserved.draws().iter().map(Draw::to_json).collect(),
+            issued: None,
+            needs: self.call.needs.iter().map(ToString::to_string).collect(),
+            route: Some(Arc::clone(&self.route.name)),
+            tool: self.call.tool.clone(),
         }
-        if !self.call.needs.is_empty() {
-            let needs = self.call.needs.iter().map(|need| Value::from(need.to_string()));
-            members.insert("needs".to_owned(), needs.collect());
-        }
-        let draws: Vec<Value> = reserved.draws().iter().map(Draw::to_json).collect();
-        if !draws.is_empty() {
-            members.insert("debits".to_owned(), Value::Array(draws));
-        }
-        if let Some(approved) = approved {
-            members.insert("approval".to_owned(), approved.id.to_string().into());
-        }
-        members
     }
 }
 
@@ -264,10 +256,9 @@ impl Question<'_> {
 ///
 /// # Errors
 /// `agent_unregistered`.
-pub(crate) fn registered(gateway: &Gateway, agent: &AgentId) -> Result<AgentFacts, Stop> {
-    let Some(facts) = gateway.standing.agent(agent) else {
+pub(crate) fn registered(gateway: &Gateway, agent: &AgentId) -> Result<Arc<AgentFacts>, Stop> {
+    gateway.standing.agent(agent).ok_or_else(|| {
         let detail = format!("{agent} is not a registered agent");
-        return Err(Stop::new(Outcome::AgentUnregistered, detail));
-    };
-    Ok(AgentFacts::clone(&facts))
+        Stop::new(Outcome::AgentUnregistered, detail)
+    })
 }

@@ -17,11 +17,12 @@ use crate::reads::Trusted;
 use crate::reply::ReplyHook;
 
 /// A tool as its server described it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct ToolFacts {
     /// Its name, unique within the route.
     pub(crate) name: String,
     /// SHA-256 of its canonical descriptor, `sha-256:…`; none where the protocol has no descriptor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) descriptor: Option<String>,
 }
 

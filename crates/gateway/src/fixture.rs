@@ -26,7 +26,7 @@ pub(crate) fn claims(task: u8, scopes: &[&str], constraints: Value) -> HopClaims
         exp: NOW.seconds() + 300,
         jti: TokenId::new(NOW, [task; 10]),
         cnf: HolderBinding::Jkt(Thumbprint(sha256(b"key"))),
-        authority: HeldAuthority::from_detail(&detail).unwrap(),
+        authority: HeldAuthority::from_detail(&detail).unwrap().into(),
         del_depth: 0,
         del_max_depth: 4,
         par_hash: None,

@@ -70,7 +70,7 @@ pub(crate) const STRIPPED: [&str; 20] = [
 /// A request that may be sent.
 pub(crate) enum Cleared {
     /// A permitted, recorded call.
-    Call(Recorded<Allowed<Outgoing>>),
+    Call(Box<Recorded<Allowed<Outgoing>>>),
     /// Housekeeping of the protocol, for a live chain.
     Plumbing(Arc<VerifiedChain>, Outgoing),
     /// What the protocol makes public.

@@ -34,6 +34,7 @@ mod offline;
 mod outcome;
 mod proxy;
 mod reads;
+mod receipt;
 mod refusal;
 mod reply;
 mod route;

@@ -16,8 +16,9 @@ use bailiwick_policy::{
 use moka::sync::Cache;
 use serde_json::{Map, json};
 
-use crate::attempt::{Attempt, DecisionReceipt};
+use crate::attempt::Attempt;
 use crate::authorize::{Question, registered};
+use crate::receipt::{DecisionReceipt, Enforced};
 use crate::spool::LocalEffect;
 use crate::standing::TaskContext;
 use crate::stop::Stop;
@@ -103,8 +104,7 @@ async fn settle_hop(
     let fanout = task.require_room(parent.jti, child.jti)?;
     let facts = hop_facts(question, task, (parent, child), delegatee, fanout, now)?;
     let id = DecisionId::new(now, gateway.fresh());
-    let permit =
-        decide(set, Some(chain), &Act::Delegate, &facts, id, now, ()).map_err(Stop::from)?;
+    let permit = decide(set, Some(chain), Act::Delegate, facts, id, now, ()).map_err(Stop::from)?;
     // A lifetime that policy caps cannot be cut short in a grant that is already signed.
     let end = child.iat.saturating_add(i64::try_from(permit.ttl_seconds()).unwrap_or(i64::MAX));
     let end = task.hop_end(child.iat, end);
@@ -124,7 +124,7 @@ fn hop_facts(
     question: &Question<'_>,
     task: &TaskContext,
     (parent, child): (&HopClaims, &HopClaims),
-    delegatee: AgentFacts,
+    delegatee: Arc<AgentFacts>,
     fanout: u32,
     now: UnixMillis,
 ) -> Result<Facts, Stop> {
@@ -147,10 +147,10 @@ fn hop_facts(
             max_depth: parent.del_max_depth,
         },
         effect: CallEffect::Unknown,
-        held: parent.authority.clone(),
+        held: Arc::clone(&parent.authority),
         offline: true,
         provenance: question.provenance,
-        requested: child.authority.clone(),
+        requested: Arc::clone(&child.authority),
         resource: ResourceFacts {
             id: child.aud.clone(),
             labels: Vec::new(),
@@ -158,7 +158,7 @@ fn hop_facts(
             system: child.aud.clone(),
         },
         sensitivity,
-        subject: task.subject.clone(),
+        subject: Arc::clone(&task.subject),
         task: task.facts(now),
         ttl_seconds: u64::try_from(child.exp.saturating_sub(child.iat)).unwrap_or(0),
     })
@@ -173,20 +173,19 @@ struct SettledHop {
 impl Record for SettledHop {
     fn receipt(&self) -> Receipt {
         let child = &self.child;
-        let mut members = Map::new();
         let issued = json!({
             "jti": child.jti, "agent": child.client_id, "subject": child.sub,
             "audience": child.aud, "depth": child.del_depth, "iat": child.iat, "exp": child.exp,
             "lineage": child.hop.lineage, "offline": true,
         });
-        members.insert("issued".to_owned(), issued);
+        let enforced = Enforced { issued: Some(issued), ..Enforced::default() };
         let mut receipt = DecisionReceipt {
             act: "delegate",
             task: Some(child.txn),
             jti: child.hop.lineage.last().copied(),
             agent: Some(&child.client_id),
             decision: self.permit.decision(),
-            members,
+            enforced: &enforced,
         }
         .receipt();
         receipt.subject_ids.push(child.jti.to_string());

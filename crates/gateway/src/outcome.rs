@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bailiwick_core::{DecisionId, TaskId};
 use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
-use serde_json::json;
+use serde::Serialize;
 
-use crate::attempt::canonical;
 use crate::clock::Stopwatch;
 use crate::gateway::Gateway;
+use crate::receipt::canonical;
 use crate::spool::LocalEffect;
 use crate::stream::Ending;
 
@@ -94,14 +94,35 @@ struct CallOutcome {
     call: Running,
 }
 
+/// The members in canonical order.
+#[derive(Serialize)]
+struct Payload<'a> {
+    bytes: u64,
+    decision: DecisionId,
+    ending: &'static str,
+    route: &'a str,
+    status: u16,
+    task: TaskId,
+    took_ms: u64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    v: u8,
+}
+
 impl Record for CallOutcome {
     fn receipt(&self) -> Receipt {
         let call = &self.call;
-        let payload = json!({
-            "v": 1, "type": "outcome", "decision": call.decision, "task": call.task,
-            "route": &*call.route, "status": call.status, "bytes": call.bytes,
-            "ending": self.ending.as_str(), "took_ms": self.took_ms,
-        });
+        let payload = Payload {
+            bytes: call.bytes,
+            decision: call.decision,
+            ending: self.ending.as_str(),
+            route: &call.route,
+            status: call.status,
+            task: call.task,
+            took_ms: self.took_ms,
+            kind: "outcome",
+            v: 1,
+        };
         Receipt {
             kind: ReceiptKind::Action,
             time_ms: self.time_ms,

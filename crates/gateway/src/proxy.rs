@@ -189,7 +189,7 @@ async fn clear(
         Asked::Call(call) => {
             let chain = identified?;
             let question = Question { gateway, route, chain: &chain, call: &call, provenance };
-            Ok(Cleared::Call(authorize(&question, attempt, outgoing).await?))
+            Ok(Cleared::Call(Box::new(authorize(&question, attempt, outgoing).await?)))
         }
     }
 }

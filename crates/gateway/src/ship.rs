@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick_api::enforcement::receipts::{
-    EpochEnd, ReceiptsRequest, ReportedDraw, ReportedReceipt,
+    EpochEnd, ReceiptsRequest, ReportedDraw, ReportedPayload, ReportedReceipt,
 };
 use bailiwick_core::jcs;
-use serde_json::{Value, json};
+use bailiwick_ledger::Receipt;
 
+use crate::budget::Draw;
 use crate::spool::{Batch, Spool, SpoolError, Tail};
 use crate::uplink::Uplink;
 
@@ -18,6 +19,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(100);
 /// The longest wait.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// What is reported of a payload that cannot be read.
+const UNREADABLE: &str = r#"{"type":"unrecordable","v":1}"#;
 /// How often a drain looks whether everything is shipped.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -73,7 +76,7 @@ async fn step<U: Uplink>(
     read: Result<Option<Batch>, SpoolError>,
 ) -> Result<bool, String> {
     let Some(batch) = read.map_err(|error| error.to_string())? else { return Ok(false) };
-    let ask = request(&batch);
+    let ask = request(&batch).map_err(|error| error.to_string())?;
     let reply = uplink.report(&ask).await.map_err(|error| error.to_string())?;
     if reply.next < batch.end() {
         return Err("the Authority acknowledged less than it was sent".to_owned());
@@ -82,42 +85,47 @@ async fn step<U: Uplink>(
     Ok(true)
 }
 
-fn request(batch: &Batch) -> ReceiptsRequest {
-    let receipts = batch.records.iter().map(|(receipt, draws)| ReportedReceipt {
-        kind: receipt.kind.as_str().to_owned(),
-        time: receipt.time_ms,
-        ids: receipt.subject_ids.clone(),
-        payload: payload(&receipt.payload),
-        draws: draws
-            .iter()
-            .map(|draw| ReportedDraw {
-                lease: draw.lease,
-                task: draw.task,
-                node: draw.node,
-                kind: draw.kind,
-                key: draw.key.to_string(),
-                amount_micros: draw.amount,
-            })
-            .collect(),
-    });
-    ReceiptsRequest {
+fn request(batch: &Batch) -> Result<ReceiptsRequest, serde_json::Error> {
+    let reported = |(receipt, draws): &(Receipt, Vec<Draw>)| {
+        Ok(ReportedReceipt {
+            kind: receipt.kind.as_str().to_owned(),
+            time: receipt.time_ms,
+            ids: receipt.subject_ids.clone(),
+            payload: payload(&receipt.payload)?,
+            draws: draws
+                .iter()
+                .map(|draw| ReportedDraw {
+                    lease: draw.lease,
+                    task: draw.task,
+                    node: draw.node,
+                    kind: draw.kind,
+                    key: draw.key.to_string(),
+                    amount_micros: draw.amount,
+                })
+                .collect(),
+        })
+    };
+    let receipts: Result<_, serde_json::Error> = batch.records.iter().map(reported).collect();
+    Ok(ReceiptsRequest {
         epoch: batch.epoch,
         previous: batch
             .previous
             .map(|previous| EpochEnd { epoch: previous.epoch, next: previous.next }),
         first: batch.first,
-        receipts: receipts.collect(),
-    }
+        receipts: receipts?,
+    })
 }
 
-/// The payload as JSON. One that the Authority could never take must not hold up all the others: it
-/// goes as the fact that it is unreadable.
-fn payload(bytes: &[u8]) -> Value {
-    let value = serde_json::from_slice(bytes).ok().filter(Value::is_object);
-    value.filter(|value| jcs::canonicalize_value(value).is_ok()).unwrap_or_else(|| {
+/// The payload, passed on as it was recorded. One that the Authority could never take must not hold
+/// up all the others: it goes as the fact that it is unreadable.
+fn payload(bytes: &[u8]) -> Result<ReportedPayload, serde_json::Error> {
+    let text = std::str::from_utf8(bytes).ok();
+    let sound = text.filter(|text| text.starts_with('{') && jcs::check(bytes).is_ok());
+    let text = sound.unwrap_or_else(|| {
         tracing::error!("a receipt's payload is no canonical JSON object");
-        json!({"v": 1, "type": "unrecordable"})
-    })
+        UNREADABLE
+    });
+    ReportedPayload::new(text.to_owned())
 }
 
 #[cfg(test)]

@@ -147,20 +147,23 @@ pub struct Refusal {
 pub fn decide<R>(
     set: &PolicySet,
     chain: Option<&VerifiedChain>,
-    act: &Act,
-    facts: &Facts,
+    act: Act,
+    facts: Facts,
     id: DecisionId,
     now: UnixMillis,
     request: R,
 ) -> Result<Permit<R>, Denial<R>> {
-    let evaluated = Evaluated { act: act.clone(), facts: facts.clone() };
-    let (verdict, inputs) = match contradiction(chain, act, facts) {
+    let (verdict, inputs) = match contradiction(chain, &act, &facts) {
         Some((outcome, reason)) => {
             // Not `Evaluated`: policy had no part in it, so that a replay leaves it alone.
+            let evaluated = Evaluated { act, facts };
             let inputs = Inputs::Refused(serde_json::json!({ "contradicted": evaluated }));
             (Verdict::refusal(outcome, reason), inputs)
         }
-        None => (evaluate(set, act, facts), Inputs::Evaluated(Box::new(evaluated))),
+        None => {
+            let verdict = evaluate(set, &act, &facts);
+            (verdict, Inputs::Evaluated(Box::new(Evaluated { act, facts })))
+        }
     };
     let decision = Box::new(Decision {
         id,

@@ -3,8 +3,9 @@
 use bailiwick_core::ids::DecisionId;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::act::Act;
 use crate::facts::Facts;
@@ -37,24 +38,28 @@ pub struct Decision {
 impl Decision {
     /// The decision as JSON; every member is deterministic, so that its JCS form is canonical.
     pub fn to_json(&self) -> Value {
-        let mut json = json!({
-            "id": self.id,
-            "allow": self.allow,
-            "determining": self.determining,
-            "obligations": self.obligations,
-            "policy": self.policy_hash,
-            "inputs": self.inputs.to_json(),
-            "time": self.time.0,
-        });
-        if let Some(members) = json.as_object_mut() {
-            if let Some(outcome) = self.outcome {
-                members.insert("code".to_owned(), outcome.code().into());
-            }
-            if let Some(reason) = &self.reason {
-                members.insert("reason".to_owned(), reason.as_str().into());
-            }
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+}
+
+impl Serialize for Decision {
+    /// Members in canonical order, so that they are written where they stand.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut members = to.serialize_struct("Decision", 9)?;
+        members.serialize_field("allow", &self.allow)?;
+        if let Some(outcome) = self.outcome {
+            members.serialize_field("code", outcome.code())?;
         }
-        json
+        members.serialize_field("determining", &self.determining)?;
+        members.serialize_field("id", &self.id)?;
+        members.serialize_field("inputs", &self.inputs)?;
+        members.serialize_field("obligations", &self.obligations)?;
+        members.serialize_field("policy", &*self.policy_hash)?;
+        if let Some(reason) = &self.reason {
+            members.serialize_field("reason", reason)?;
+        }
+        members.serialize_field("time", &self.time.0)?;
+        members.end()
     }
 }
 

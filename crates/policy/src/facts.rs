@@ -7,6 +7,7 @@
 mod vocabulary;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bailiwick_core::VerifiedChain;
 use bailiwick_core::authority::HeldAuthority;
@@ -22,7 +23,7 @@ pub use self::vocabulary::{
 #[serde(deny_unknown_fields)]
 pub struct Facts {
     /// The agent that asks or acts; for [`Act::StartTask`](crate::Act) the entry agent.
-    pub actor: AgentFacts,
+    pub actor: Arc<AgentFacts>,
     /// Who has approved this very request.
     #[serde(default)]
     pub approvals: Vec<String>,
@@ -35,27 +36,25 @@ pub struct Facts {
     pub chain: ChainFacts,
     /// The agent that is handed authority; present for [`Act::Delegate`](crate::Act) only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delegatee: Option<AgentFacts>,
+    pub delegatee: Option<Arc<AgentFacts>>,
     /// Whether an invocation only looks. Records from before it was asked say nothing.
     #[serde(default)]
     pub effect: CallEffect,
     /// Authority the actor holds now.
-    #[serde(with = "authority_detail")]
-    pub held: HeldAuthority,
+    pub held: Arc<HeldAuthority>,
     /// Whether the hop travels unsettled, past the Authority.
     pub offline: bool,
     /// How complete the provenance is.
     pub provenance: Provenance,
     /// Authority that is asked for.
-    #[serde(with = "authority_detail")]
-    pub requested: HeldAuthority,
+    pub requested: Arc<HeldAuthority>,
     /// What an invocation touches.
     #[serde(default)]
     pub resource: ResourceFacts,
     /// Sensitivity of the data at stake.
     pub sensitivity: Sensitivity,
     /// Who started the task.
-    pub subject: SubjectFacts,
+    pub subject: Arc<SubjectFacts>,
     /// The task.
     pub task: TaskFacts,
     /// Lifetime asked for, in seconds.
@@ -173,21 +172,4 @@ pub struct ResourceFacts {
     pub sensitivity: Sensitivity,
     /// The system it lives in.
     pub system: String,
-}
-
-/// Authority in its wire form, so that stored facts read like tokens.
-mod authority_detail {
-    use bailiwick_core::authority::HeldAuthority;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(held: &HeldAuthority, to: S) -> Result<S::Ok, S::Error> {
-        held.to_detail().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<HeldAuthority, D::Error> {
-        let detail = serde_json::Value::deserialize(from)?;
-        HeldAuthority::from_detail(&detail).map_err(D::Error::custom)
-    }
 }

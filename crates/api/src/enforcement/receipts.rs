@@ -4,6 +4,7 @@ use bailiwick_core::constraint::{DebitKind, Micros};
 use bailiwick_core::ids::{EpochId, LeaseId, TaskId, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// Receipts in one request.
@@ -58,10 +59,49 @@ pub struct ReportedReceipt {
     pub ids: Vec<String>,
     /// What it says: a JSON object.
     #[schema(value_type = Object)]
-    pub payload: Value,
+    pub payload: ReportedPayload,
     /// What it drew on leases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<ReportedDraw>,
+}
+
+/// The payload of a receipt as it was recorded: JSON text that is passed on without being read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReportedPayload(Box<RawValue>);
+
+impl ReportedPayload {
+    /// Takes JSON text.
+    ///
+    /// # Errors
+    ///
+    /// The text is no JSON.
+    pub fn new(text: String) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text).map(Self)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// It is nested more deeply than is read.
+    pub fn read(&self) -> Result<Value, serde_json::Error> {
+        serde_json::from_str(self.0.get())
+    }
+}
+
+impl PartialEq for ReportedPayload {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl TryFrom<&Value> for ReportedPayload {
+    type Error = serde_json::Error;
+
+    fn try_from(value: &Value) -> Result<Self, Self::Error> {
+        serde_json::value::to_raw_value(value).map(Self)
+    }
 }
 
 /// One draw on one lease.

@@ -1,5 +1,7 @@
 //! Everything that an enforcement point of one tenant has to know, at one number.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use bailiwick_api::enforcement::feed::{FEED_ENTRIES_MAX, FeedAgent, FeedEntry, FeedKind};
 use bailiwick_core::ids::TenantId;
@@ -61,7 +63,7 @@ pub(crate) fn keys(authority: &Authority, now: UnixMillis) -> FeedEntry {
 
 /// An agent as policy sees it. One whose owner is gone is suspended, as it is here.
 pub(crate) fn agent(registry: &Registry, entry: &AgentEntry) -> FeedAgent {
-    let facts = crate::ops::facts::agent(entry);
+    let facts = Arc::unwrap_or_clone(crate::ops::facts::agent(entry));
     let orphaned = !registry.is_live_owner(&facts.owner);
     let status = match facts.status {
         AgentStatus::Active if orphaned => AgentStatus::Suspended,

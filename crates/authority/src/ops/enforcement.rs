@@ -1,5 +1,7 @@
 //! What an enforcement point has to know to decide by itself.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use bailiwick_api::PolicySourceText as WireSource;
@@ -57,7 +59,7 @@ pub(crate) async fn task_context(
             })
             .collect()
     });
-    let subject = facts::subject_of(&task);
+    let subject = Arc::unwrap_or_clone(facts::subject_of(&task));
     let state = wire_state(task.state_at(authority.clock.now()));
     let salt = task.reads_salt.as_ref().filter(|_| state == WireState::Open);
     Ok(EnforcementTask {

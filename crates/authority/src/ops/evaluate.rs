@@ -141,7 +141,7 @@ impl Asking<'_> {
         let (authority, now) = (self.authority, attempt.now);
         let set = authority.policy.current();
         let act = Act::Invoke { scope };
-        let first = decide(&set, Some(self.chain), &act, facts, attempt.id, now, ());
+        let first = decide(&set, Some(self.chain), act.clone(), facts.clone(), attempt.id, now, ());
         let (needs, stop) = match first {
             Ok(permit) if self.asked.is_empty() => return Ok((permit, None)),
             Ok(permit) => {
@@ -167,7 +167,7 @@ impl Asking<'_> {
         };
         if let Found::Stands(known) = approval::find(authority, question, now).await? {
             let approved = Facts { approvals: needs.clone(), ..facts.clone() };
-            let permit = decide(&set, Some(self.chain), &act, &approved, attempt.id, now, ())
+            let permit = decide(&set, Some(self.chain), act.clone(), approved, attempt.id, now, ())
                 .map_err(denied)?;
             let by = self.point.document.id.clone();
             let used = ApprovalUsed { decision: attempt.id, by };
@@ -379,10 +379,10 @@ fn invoke_facts(
         chain: ChainFacts::of(chain, fanout),
         delegatee: None,
         effect,
-        held: claims.authority.clone(),
+        held: Arc::clone(&claims.authority),
         offline: false,
         provenance: Provenance::Intact,
-        requested: claims.authority.clone(),
+        requested: Arc::clone(&claims.authority),
         sensitivity: resource.sensitivity,
         resource,
         subject: facts::subject_of(task),

@@ -1,5 +1,7 @@
 //! What policy is told, gathered from verified sources only.
 
+use std::sync::Arc;
+
 use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::constraint::Rule;
 use bailiwick_core::time::UnixMillis;
@@ -10,9 +12,9 @@ use crate::model::TaskRecord;
 use crate::registry::AgentEntry;
 
 /// An agent, as the registry knows it.
-pub(crate) fn agent(entry: &AgentEntry) -> AgentFacts {
+pub(crate) fn agent(entry: &AgentEntry) -> Arc<AgentFacts> {
     let document = &entry.document;
-    AgentFacts {
+    Arc::new(AgentFacts {
         id: document.id.clone(),
         owner: document.owner.clone(),
         environment: document.env.clone(),
@@ -20,33 +22,33 @@ pub(crate) fn agent(entry: &AgentEntry) -> AgentFacts {
         trust_domain: document.identity.trust_domain().to_owned(),
         clearance: document.clearance,
         status: document.status,
-    }
+    })
 }
 
 /// A subject that has just been verified.
-pub(crate) fn subject(subject: &Subject) -> SubjectFacts {
-    SubjectFacts {
+pub(crate) fn subject(subject: &Subject) -> Arc<SubjectFacts> {
+    Arc::new(SubjectFacts {
         id: subject.id().clone(),
         issuer: subject.issuer().to_owned(),
         groups: subject.groups().to_vec(),
         attributes: subject.attributes().clone(),
-    }
+    })
 }
 
 /// The subject of a task, as it was verified when the task was opened.
-pub(crate) fn subject_of(task: &TaskRecord) -> SubjectFacts {
+pub(crate) fn subject_of(task: &TaskRecord) -> Arc<SubjectFacts> {
     let attributes = task.subject_attributes.as_object().map(|members| {
         members
             .iter()
             .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
             .collect()
     });
-    SubjectFacts {
+    Arc::new(SubjectFacts {
         id: task.subject.clone(),
         issuer: task.subject_issuer.clone(),
         groups: task.subject_groups.clone(),
         attributes: attributes.unwrap_or_default(),
-    }
+    })
 }
 
 /// A task at an instant.

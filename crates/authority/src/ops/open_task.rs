@@ -101,7 +101,7 @@ async fn try_open(
 
     let facts = start_facts(facts::subject(&subject), &agent, &task, &claims, now);
     let permit =
-        decide(&set, None, &Act::StartTask, &facts, attempt.id, now, claims).map_err(denied)?;
+        decide(&set, None, Act::StartTask, facts, attempt.id, now, claims).map_err(denied)?;
     let placement =
         Placement { kind: TokenKind::Root, hop: None, parent: None, status_idx, grant_hash: None };
     record_and_sign(authority, "start_task", permit, placement, |token| Effect::OpenTask {
@@ -247,7 +247,7 @@ fn root_claims(
         exp: now.seconds(),
         jti: task.root_jti,
         cnf: holder,
-        authority: held,
+        authority: Arc::new(held),
         del_depth: 0,
         // ADC counts tokens: a deepest hop of n makes a chain of n + 1.
         del_max_depth: task.max_depth.saturating_add(1).min(DEPTH_MAX),
@@ -271,7 +271,7 @@ fn root_claims(
 
 /// What policy is told when a task is started, and when its first token is renewed.
 pub(crate) fn start_facts(
-    subject: SubjectFacts,
+    subject: Arc<SubjectFacts>,
     agent: &AgentEntry,
     task: &TaskRecord,
     claims: &HopClaims,
@@ -286,10 +286,10 @@ pub(crate) fn start_facts(
         chain: ChainFacts { max_depth: claims.del_max_depth, ..ChainFacts::default() },
         delegatee: None,
         effect: CallEffect::Unknown,
-        held: claims.authority.clone(),
+        held: Arc::clone(&claims.authority),
         offline: false,
         provenance: Provenance::Intact,
-        requested: claims.authority.clone(),
+        requested: Arc::clone(&claims.authority),
         resource: ResourceFacts {
             id: claims.aud.clone(),
             labels: Vec::new(),

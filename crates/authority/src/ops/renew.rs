@@ -137,8 +137,7 @@ async fn decide_again(
     claims.hop.policy = Some(set.hash().to_owned());
     let Some(parent) = own.record.parent else {
         let facts = start_facts(facts::subject_of(task), agent, task, &claims, now);
-        return decide(&set, None, &Act::StartTask, &facts, attempt.id, now, claims)
-            .map_err(denied);
+        return decide(&set, None, Act::StartTask, facts, attempt.id, now, claims).map_err(denied);
     };
     let Some(record) = authority.store.token(parent).await? else {
         return Err(Stop::new(
@@ -151,6 +150,5 @@ async fn decide_again(
     // The hop that is renewed is among those settled: it does not count against itself.
     let fanout = authority.store.fanout(parent.record.jti).await?.saturating_sub(1);
     let facts = delegate_facts(&parent, &delegator, agent, task, &claims, fanout, now);
-    decide(&set, Some(&parent.chain), &Act::Delegate, &facts, attempt.id, now, claims)
-        .map_err(denied)
+    decide(&set, Some(&parent.chain), Act::Delegate, facts, attempt.id, now, claims).map_err(denied)
 }

@@ -94,7 +94,7 @@ async fn try_settle(
     claims.hop.policy = Some(set.hash().to_owned());
 
     let facts = delegate_facts(&parent, &delegator, &delegatee, &task, &claims, fanout, now);
-    let permit = decide(&set, Some(&parent.chain), &Act::Delegate, &facts, attempt.id, now, claims)
+    let permit = decide(&set, Some(&parent.chain), Act::Delegate, facts, attempt.id, now, claims)
         .map_err(denied)?;
     let placement = Placement {
         kind: TokenKind::Hop,
@@ -222,7 +222,7 @@ fn hop_claims(
         exp: asked.exp,
         jti: held.jti,
         cnf: holder,
-        authority: asked.authority.clone(),
+        authority: Arc::new(asked.authority.clone()),
         del_depth: asked.del_depth,
         del_max_depth: asked.del_max_depth,
         par_hash: Some(parent.record.signing_hash),
@@ -260,10 +260,10 @@ pub(crate) fn delegate_facts(
         chain: ChainFacts::of(&parent.chain, fanout),
         delegatee: Some(facts::agent(delegatee)),
         effect: CallEffect::Unknown,
-        held: parent.chain.claims().authority.clone(),
+        held: Arc::clone(&parent.chain.claims().authority),
         offline: false,
         provenance: Provenance::Intact,
-        requested: claims.authority.clone(),
+        requested: Arc::clone(&claims.authority),
         resource: ResourceFacts {
             id: claims.aud.clone(),
             labels: Vec::new(),

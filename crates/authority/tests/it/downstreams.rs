@@ -1,7 +1,7 @@
 //! What stands behind gateways, and the gap, over HTTP.
 
 use bailiwick_api::enforcement::downstreams::DownstreamsReport;
-use bailiwick_api::enforcement::receipts::{ReceiptsRequest, ReportedReceipt};
+use bailiwick_api::enforcement::receipts::{ReceiptsRequest, ReportedPayload, ReportedReceipt};
 use bailiwick_api::{Client, ClientError};
 use bailiwick_core::{DecisionId, EpochId};
 use serde_json::{Value, json};
@@ -46,6 +46,7 @@ fn decision(held: &Held, route: &str, binding: &str, needs: &[&str]) -> Reported
         },
     });
     let ids = vec![id.to_string(), held.task()];
+    let payload = ReportedPayload::try_from(&payload).unwrap();
     ReportedReceipt { kind: "decision".to_owned(), time: now().0, ids, payload, draws: vec![] }
 }
 

@@ -4,7 +4,7 @@ use bailiwick_api::enforcement::leases::{
     Lease, LeaseNeed, LeaseReply, LeaseRequest, LeaseReturnRequest,
 };
 use bailiwick_api::enforcement::receipts::{
-    EpochEnd, ReceiptsRequest, ReportedDraw, ReportedReceipt,
+    EpochEnd, ReceiptsRequest, ReportedDraw, ReportedPayload, ReportedReceipt,
 };
 use bailiwick_api::{Client, ClientError};
 use bailiwick_core::{DebitKind, DecisionId, EpochId, Micros};
@@ -61,7 +61,7 @@ fn epoch() -> EpochId {
 fn decision(held: &Held) -> (DecisionId, ReportedReceipt) {
     let id = DecisionId::new(now(), fresh());
     let (task, jti) = (held.task(), held.jti());
-    let payload = json!({
+    let body = json!({
         "v": 1, "act": "invoke", "task": task, "jti": jti, "agent": Agent::payer().id, "route": "bank",
         "decision": {
             "id": id, "time": now().0, "allow": true, "determining": ["pay"], "policy": "sha-256:x",
@@ -72,10 +72,14 @@ fn decision(held: &Held) -> (DecisionId, ReportedReceipt) {
         kind: "decision".to_owned(),
         time: now().0,
         ids: vec![id.to_string(), task],
-        payload,
+        payload: payload(&body),
         draws: vec![],
     };
     (id, receipt)
+}
+
+fn payload(said: &Value) -> ReportedPayload {
+    ReportedPayload::try_from(said).unwrap()
 }
 
 fn report(epoch: EpochId, first: u64, receipts: Vec<ReportedReceipt>) -> ReceiptsRequest {
@@ -142,10 +146,10 @@ async fn a_reported_call_is_traced_like_any_other_and_says_who_reported_it() {
     let (id, receipt) = decision(&hop);
     let outcome = ReportedReceipt {
         kind: "action".to_owned(),
-        payload: json!({
+        payload: payload(&json!({
             "v": 1, "type": "outcome", "decision": id, "task": hop.task(), "route": "bank",
             "status": 201, "ending": "complete", "bytes": 17, "took_ms": 3,
-        }),
+        })),
         ..receipt.clone()
     };
     let batch = report(epoch, 0, vec![receipt, outcome]);
@@ -265,8 +269,12 @@ async fn only_an_enforcement_point_reports_and_only_its_own_tenant_is_found_by()
     for spoil in [
         |receipt: &mut ReportedReceipt| receipt.kind = "revocation".to_owned(),
         |receipt: &mut ReportedReceipt| receipt.kind = "system".to_owned(),
-        |receipt: &mut ReportedReceipt| receipt.payload = json!([1]),
-        |receipt: &mut ReportedReceipt| receipt.payload["reported"] = json!({"by": "another"}),
+        |receipt: &mut ReportedReceipt| receipt.payload = payload(&json!([1])),
+        |receipt: &mut ReportedReceipt| {
+            let mut said = receipt.payload.read().unwrap();
+            said["reported"] = json!({"by": "another"});
+            receipt.payload = payload(&said);
+        },
         |receipt: &mut ReportedReceipt| receipt.ids = vec!["x".to_owned(); 17],
     ] {
         let mut spoiled = receipt.clone();

@@ -50,7 +50,7 @@ impl Issuer {
             exp: now.seconds() + lives_seconds,
             jti: TokenId::new(now, [1; 10]),
             cnf: HolderBinding::Jkt(jkt.parse().unwrap()),
-            authority: HeldAuthority::from_detail(authority).unwrap(),
+            authority: HeldAuthority::from_detail(authority).unwrap().into(),
             del_depth: 0,
             del_max_depth: 4,
             par_hash: None,

@@ -148,13 +148,14 @@ fn token_cases(world: &World) -> Vec<Value> {
     cases.middle(
         "a wider scope",
         |c| {
-            c.authority.scopes = "crm.* mail.send pay.x".parse().unwrap();
+            let scopes = "crm.* mail.send pay.x".parse().unwrap();
+            std::sync::Arc::make_mut(&mut c.authority).scopes = scopes;
         },
         "not_narrower",
     );
     cases.middle(
         "a dropped constraint",
-        |c| c.authority = authority("crm.read", json!([])),
+        |c| c.authority = authority("crm.read", json!([])).into(),
         "not_narrower",
     );
     cases.middle("outlives its parent", |c| c.exp += 1, "expired");

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::members::{Members, Scalar};
 use super::number::Number;
@@ -51,30 +52,35 @@ impl Constraint {
     /// The constraint object.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut object = Map::new();
-        object.insert("key".into(), Value::from(self.key()));
-        let value = match self.rule() {
-            Rule::Max(n) | Rule::Min(n) | Rule::MaxLifetime(n) | Rule::MaxSubtree(n) => n.to_json(),
-            Rule::OneOf(m) | Rule::NotOneOf(m) | Rule::SubsetOf(m) => m.to_json(),
-            Rule::Prefix(text) | Rule::Contains(text) => Value::from(text.as_str()),
-            Rule::Rank { rank, order } => {
-                object.insert("order".into(), Value::from(order.as_slice()));
-                Value::from(rank.as_str())
-            }
-            Rule::Absent => Value::Bool(true),
-            Rule::Under(path) => Value::from(path.as_str()),
-            Rule::Host(hosts) => Value::from(hosts.as_slice()),
-            Rule::FromRead(sources) => sources.iter().map(source_to_json).collect(),
-            Rule::Unknown { value, .. } => value.clone(),
-        };
-        object.insert(self.type_name().into(), value);
-        Value::Object(object)
+        // INVARIANT: this fails only on a map key that is not text, and there is none.
+        serde_json::to_value(self).unwrap_or_default()
     }
 }
 
 impl Serialize for Constraint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("key", self.key())?;
+        let name = self.type_name();
+        match self.rule() {
+            Rule::Max(n) | Rule::Min(n) | Rule::MaxLifetime(n) | Rule::MaxSubtree(n) => {
+                object.serialize_entry(name, n)?;
+            }
+            Rule::OneOf(m) | Rule::NotOneOf(m) | Rule::SubsetOf(m) => {
+                object.serialize_entry(name, m)?;
+            }
+            Rule::Prefix(text) | Rule::Contains(text) => object.serialize_entry(name, text)?,
+            Rule::Rank { rank, order } => {
+                object.serialize_entry("order", order)?;
+                object.serialize_entry(name, rank)?;
+            }
+            Rule::Absent => object.serialize_entry(name, &true)?,
+            Rule::Under(path) => object.serialize_entry(name, path.as_str())?,
+            Rule::Host(hosts) => object.serialize_entry(name, hosts)?,
+            Rule::FromRead(sources) => object.serialize_entry(name, sources)?,
+            Rule::Unknown { value, .. } => object.serialize_entry(name, value)?,
+        }
+        object.end()
     }
 }
 
@@ -226,29 +232,28 @@ fn source_from_json(value: &Value) -> Option<ReadSource> {
     Some(source)
 }
 
-fn source_to_json(source: &ReadSource) -> Value {
-    let mut object = Map::new();
-    object.insert("scope".into(), Value::from(source.scope.as_str()));
-    if let Some(field) = &source.field {
-        object.insert("field".into(), Value::from(field.as_str()));
-    }
-    if !source.filter.is_empty() {
-        let filter = source.filter.iter().map(|(name, value)| (name.clone(), value.to_json()));
-        object.insert("where".into(), Value::Object(filter.collect()));
-    }
-    if source.at_most {
-        object.insert("bound".into(), Value::from("max"));
-    }
-    if let Some(computed) = &source.computed {
-        let (times, plus) = (computed.times(), computed.plus());
-        if times.get() != 1.0 {
-            object.insert("times".into(), times.to_json());
+impl Serialize for ReadSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        if self.at_most {
+            object.serialize_entry("bound", "max")?;
         }
-        if plus.get() != 0.0 {
-            object.insert("plus".into(), plus.to_json());
+        if let Some(field) = &self.field {
+            object.serialize_entry("field", field)?;
         }
+        let computed = self.computed.as_ref().map(|it| (it.times(), it.plus()));
+        if let Some((_, plus)) = computed.filter(|(_, plus)| plus.get() != 0.0) {
+            object.serialize_entry("plus", &plus)?;
+        }
+        object.serialize_entry("scope", &self.scope)?;
+        if let Some((times, _)) = computed.filter(|(times, _)| times.get() != 1.0) {
+            object.serialize_entry("times", &times)?;
+        }
+        if !self.filter.is_empty() {
+            object.serialize_entry("where", &self.filter)?;
+        }
+        object.end()
     }
-    Value::Object(object)
 }
 
 /// The bounds and invariants every constraint has, however it was made.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::number::Number;
@@ -18,6 +19,17 @@ pub enum Scalar {
     Number(Number),
     /// A string.
     String(Box<str>),
+}
+
+impl Serialize for Scalar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => number.serialize(serializer),
+            Self::String(text) => serializer.serialize_str(text),
+        }
+    }
 }
 
 impl Scalar {
@@ -156,5 +168,11 @@ impl Members {
     #[must_use]
     pub fn to_json(&self) -> Value {
         self.0.iter().map(Scalar::to_json).collect()
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter())
     }
 }

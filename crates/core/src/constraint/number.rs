@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::jcs::SAFE_INTEGER_MAX;
@@ -37,8 +38,21 @@ impl Number {
     /// The JSON number; whole numbers without a fraction.
     #[must_use]
     pub fn to_json(self) -> Value {
+        self.whole().map_or_else(|| Value::from(self.0), Value::from)
+    }
+
+    fn whole(self) -> Option<i64> {
         #[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53 - 1")]
-        if self.0.fract() == 0.0 { Value::from(self.0 as i64) } else { Value::from(self.0) }
+        (self.0.fract() == 0.0).then_some(self.0 as i64)
+    }
+}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.whole() {
+            Some(whole) => serializer.serialize_i64(whole),
+            None => serializer.serialize_f64(self.0),
+        }
     }
 }
 

@@ -93,6 +93,58 @@ fn values_that_cannot_be_signed_are_refused() {
     );
 }
 
+#[test]
+fn members_are_put_in_order_wherever_they_come_from() {
+    #[derive(Serialize)]
+    struct Inner {
+        z: Option<u8>,
+        #[serde(flatten)]
+        more: std::collections::BTreeMap<&'static str, f32>,
+        b: (i8, char, ()),
+    }
+    #[derive(Serialize)]
+    enum Kind {
+        Unit,
+        New(u16),
+        Pair(u8, bool),
+        Record { d: u64, c: Inner },
+    }
+    let inner = || Inner { z: None, more: [("m", 0.5), ("a", -0.0)].into(), b: (-1, 'é', ()) };
+    let kinds =
+        vec![Kind::Unit, Kind::New(7), Kind::Pair(1, true), Kind::Record { d: 4, c: inner() }];
+    let tree = serde_json::to_value(&kinds).unwrap();
+    let ours = canonicalize(&kinds).unwrap();
+    assert_eq!(ours, serde_json_canonicalizer::to_vec(&tree).unwrap());
+    assert_eq!(check(&ours), Ok(()));
+
+    let utf16: std::collections::HashMap<&str, u8> =
+        [("\u{10000}", 1), ("\u{e000}", 2), ("a\n", 3), ("a", 4), ("", 5)].into();
+    let ours = canonicalize(&utf16).unwrap();
+    assert_eq!(check(&ours), Ok(()));
+    assert_eq!(serde_json::from_slice::<Value>(&ours).unwrap(), json!(utf16));
+}
+
+#[test]
+fn what_has_no_canonical_form_is_refused() {
+    #[derive(Serialize)]
+    struct Twice {
+        a: u8,
+        #[serde(flatten)]
+        more: std::collections::BTreeMap<&'static str, u8>,
+    }
+    let twice = |name| canonicalize(&Twice { a: 1, more: [(name, 2)].into() });
+    assert_eq!(twice("a"), Err(JcsError::DuplicateMember));
+    assert_eq!(twice("b").unwrap(), b"{\"a\":1,\"b\":2}");
+    assert_eq!(canonicalize(&[(1, 2)]).unwrap(), b"[[1,2]]");
+    let by_number: std::collections::BTreeMap<u8, u8> = [(1, 2)].into();
+    assert_eq!(canonicalize(&by_number), Err(JcsError::Malformed));
+
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    let most = crate::limits::JSON_DEPTH_MAX;
+    assert_eq!(check(&canonicalize(&nested(most)).unwrap()), Ok(()));
+    assert_eq!(canonicalize(&nested(most + 1)), Err(JcsError::Malformed));
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -1,57 +1,10 @@
-//! Writing a JSON tree in RFC 8785 form.
+//! Numbers and text in RFC 8785 form.
 
-use serde_json::{Map, Number, Value};
+use serde_json::Number;
 
 use super::{JcsError, SAFE_INTEGER_MAX};
-use crate::limits::JSON_DEPTH_MAX;
 
-pub(super) fn value(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), JcsError> {
-    if depth > JSON_DEPTH_MAX {
-        return Err(JcsError::Malformed);
-    }
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(n) => number(n, out)?,
-        Value::String(s) => string(s, out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                self::value(item, out, depth + 1)?;
-            }
-            out.push(b']');
-        }
-        Value::Object(members) => object(members, out, depth)?,
-    }
-    Ok(())
-}
-
-fn object(members: &Map<String, Value>, out: &mut Vec<u8>, depth: usize) -> Result<(), JcsError> {
-    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
-    // UTF-16 and UTF-8 order differ only beyond U+D7FF, so plain names sort by bytes.
-    if sorted.iter().all(|(name, _)| name.is_ascii()) {
-        sorted.sort_unstable_by_key(|(name, _)| *name);
-    } else {
-        sorted.sort_unstable_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-    }
-    out.push(b'{');
-    for (i, (name, member)) in sorted.into_iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        string(name, out);
-        out.push(b':');
-        value(member, out, depth + 1)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-fn number(number: &Number, out: &mut Vec<u8>) -> Result<(), JcsError> {
+pub(super) fn number(number: &Number, out: &mut Vec<u8>) -> Result<(), JcsError> {
     let float = number.as_f64().ok_or(JcsError::NonFinite)?;
     if float.abs() > SAFE_INTEGER_MAX {
         return Err(JcsError::Malformed);

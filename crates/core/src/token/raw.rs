@@ -1,5 +1,7 @@
 //! Claims as they are on the wire: typed, closed, read without a JSON tree.
 
+use std::sync::Arc;
+
 use std::borrow::Cow;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, Visitor};
@@ -238,7 +240,7 @@ pub(super) fn read_hop(payload: &str, hop: usize) -> Result<HopClaims, VerifyErr
         exp: raw.exp,
         jti: raw.jti,
         cnf: raw.cnf.binding().map_err(|what| VerifyError::malformed(hop, what))?,
-        authority: detail.authority(&raw.scope, hop)?,
+        authority: Arc::new(detail.authority(&raw.scope, hop)?),
         del_depth,
         del_max_depth,
         par_hash: raw.par_hash,

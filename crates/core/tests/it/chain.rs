@@ -82,7 +82,7 @@ fn children_that_widen() {
          "order": ["public", "internal", "confidential", "restricted"]},
     ]);
     assert_eq!(
-        code_of(|c| c.authority = authority("crm.* mail.send pay.x", constraints.clone())),
+        code_of(|c| c.authority = authority("crm.* mail.send pay.x", constraints.clone()).into()),
         Outcome::NotNarrower
     );
     for (index, wider) in [
@@ -98,10 +98,10 @@ fn children_that_widen() {
     {
         let mut edited = constraints.clone();
         edited[index] = wider.clone();
-        let code = code_of(|c| c.authority = authority("crm.read", edited.clone()));
+        let code = code_of(|c| c.authority = authority("crm.read", edited.clone()).into());
         assert_eq!(code, Outcome::NotNarrower, "{wider}");
         edited.as_array_mut().unwrap().remove(index);
-        let code = code_of(|c| c.authority = authority("crm.read", edited.clone()));
+        let code = code_of(|c| c.authority = authority("crm.read", edited.clone()).into());
         assert_eq!(code, Outcome::NotNarrower, "dropped: {wider}");
     }
     // A deeper bound than the parent's, under a root that allows less than the most.

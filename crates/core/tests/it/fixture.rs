@@ -101,7 +101,7 @@ impl World {
             exp: NOW.seconds() + 300,
             jti: jti(0),
             cnf: self.binding(0),
-            authority: usual_authority(),
+            authority: usual_authority().into(),
             del_depth: 0,
             del_max_depth: 11,
             par_hash: None,

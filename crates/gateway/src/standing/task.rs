@@ -23,7 +23,7 @@ const EDGES_MAX: usize = 4_096;
 pub(crate) struct TaskContext {
     pub(crate) id: TaskId,
     /// Who started it.
-    pub(crate) subject: SubjectFacts,
+    pub(crate) subject: Arc<SubjectFacts>,
     pub(crate) purpose: String,
     pub(crate) workflow: WorkflowId,
     pub(crate) tenant: TenantId,
@@ -148,12 +148,12 @@ impl TaskContext {
     pub(crate) fn sample(id: TaskId) -> Self {
         Self {
             id,
-            subject: SubjectFacts {
+            subject: Arc::new(SubjectFacts {
                 attributes: std::collections::BTreeMap::new(),
                 groups: Vec::new(),
                 id: "user:alice@a.example".parse().unwrap(),
                 issuer: "https://idp.a.example".to_owned(),
-            },
+            }),
             purpose: "a test".to_owned(),
             workflow: "test".parse().unwrap(),
             tenant: "acme".parse().unwrap(),
@@ -239,12 +239,12 @@ fn context(id: TaskId, view: &EnforcementTask) -> Result<TaskContext, Stop> {
     };
     Ok(TaskContext {
         id,
-        subject: SubjectFacts {
+        subject: Arc::new(SubjectFacts {
             attributes: view.subject_attributes.clone(),
             groups: view.subject_groups.clone(),
             id: view.subject.clone(),
             issuer: view.subject_issuer.clone(),
-        },
+        }),
         purpose: view.purpose.clone(),
         workflow: view.workflow.clone(),
         tenant: view.tenant.clone(),

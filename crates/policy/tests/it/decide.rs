@@ -1,5 +1,7 @@
 //! Permits and denials: the chain is an input, the facts must be its own, errors refuse.
 
+use std::sync::Arc;
+
 use bailiwick_core::{
     ActChain, Actor, Algorithm, DecisionId, HolderBinding, HopClaims, HopFacts, Outcome, TokenId,
     UnixMillis, UnsignedToken, VerifiedChain, sha256,
@@ -62,7 +64,7 @@ fn chain(agents: &[&str], max_depth: u8) -> VerifiedChain {
 fn on_chain(chain: &VerifiedChain, changes: &[(&str, Value)]) -> Facts {
     let mut facts = facts(changes);
     facts.chain = ChainFacts::of(chain, 0);
-    facts.actor.id = chain.claims().client_id.clone();
+    Arc::make_mut(&mut facts.actor).id = chain.claims().client_id.clone();
     facts
 }
 
@@ -74,7 +76,7 @@ fn outcome(
     facts: &Facts,
 ) -> &'static str {
     let id = DecisionId::new(NOW, [1; 10]);
-    match decide(set, chain, act, facts, id, NOW, ()) {
+    match decide(set, chain, act.clone(), facts.clone(), id, NOW, ()) {
         Ok(_) => "allowed",
         Err(denial) => denial.outcome().code(),
     }
@@ -87,7 +89,7 @@ fn a_permit_owns_its_request_and_tells_its_decision() {
     let facts = on_chain(&chain, &[]);
     let id = DecisionId::new(NOW, [1; 10]);
     let request = String::from("the request");
-    let permit = decide(&set, Some(&chain), &Act::Delegate, &facts, id, NOW, request).unwrap();
+    let permit = decide(&set, Some(&chain), Act::Delegate, facts, id, NOW, request).unwrap();
     assert_eq!(permit.request(), "the request");
     let decision = permit.decision();
     assert!(decision.allow);
@@ -107,7 +109,7 @@ fn a_denial_owns_its_request_and_says_why() {
     let chain = chain(&[ORCHESTRATOR], 4);
     let facts = on_chain(&chain, &[("/delegatee/tenant", json!("other"))]);
     let id = DecisionId::new(NOW, [1; 10]);
-    let denial = decide(&set, Some(&chain), &Act::Delegate, &facts, id, NOW, 7).unwrap_err();
+    let denial = decide(&set, Some(&chain), Act::Delegate, facts, id, NOW, 7).unwrap_err();
     assert_eq!(denial.outcome(), Outcome::TenantMismatch);
     let (decision, request) = denial.into_parts();
     assert_eq!(request, 7);
@@ -143,9 +145,12 @@ fn facts_that_are_not_the_chains_are_refused_before_policy_is_asked() {
     type Bend = fn(&mut Facts);
     let table: [(&str, Bend); 9] = [
         ("task_mismatch", |f| f.task.id = "01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap()),
-        ("principal_altered", |f| f.subject.id = "user:mallory@dev.example".parse().unwrap()),
         ("principal_altered", |f| {
-            f.actor.id = "spiffe://dev.bailiwick.example/agent/x".parse().unwrap()
+            Arc::make_mut(&mut f.subject).id = "user:mallory@dev.example".parse().unwrap()
+        }),
+        ("principal_altered", |f| {
+            Arc::make_mut(&mut f.actor).id =
+                "spiffe://dev.bailiwick.example/agent/x".parse().unwrap()
         }),
         ("tenant_mismatch", |f| f.task.tenant = "other".parse().unwrap()),
         ("depth_invalid", |f| f.chain.depth = 0),
@@ -214,17 +219,18 @@ fn obligations_add_up_and_an_unmet_approval_refuses() {
     let chain = chain(&[ORCHESTRATOR], 4);
     let id = || DecisionId::new(NOW, [1; 10]);
     let facts = on_chain(&chain, &[]);
-    let plain = decide(&set, Some(&chain), &invoke("crm.read"), &facts, id(), NOW, ()).unwrap();
+    let plain =
+        decide(&set, Some(&chain), invoke("crm.read"), facts.clone(), id(), NOW, ()).unwrap();
     assert_eq!(plain.ttl_seconds(), 600);
     assert!(plain.decision().obligations.is_empty());
 
     let send = invoke("banking.send_money");
-    let denied = decide(&set, Some(&chain), &send, &facts, id(), NOW, ()).unwrap_err();
+    let denied = decide(&set, Some(&chain), send.clone(), facts, id(), NOW, ()).unwrap_err();
     assert_eq!(denied.outcome(), Outcome::ApprovalRequired);
     assert_eq!(denied.decision().determining, ["money", "plain", "send"]);
 
     let approved = on_chain(&chain, &[("/approvals", json!(["owner"]))]);
-    let permit = decide(&set, Some(&chain), &send, &approved, id(), NOW, ()).unwrap();
+    let permit = decide(&set, Some(&chain), send, approved, id(), NOW, ()).unwrap();
     assert_eq!(permit.ttl_seconds(), 60);
     let json = serde_json::to_value(&permit.decision().obligations).unwrap();
     assert_eq!(
@@ -248,7 +254,7 @@ fn an_offline_chain_is_decided_hop_by_hop() {
     // Only hops that were verified can be decided: this chain's root was not presented.
     let mut root = leaf.clone();
     root.chain = ChainFacts { agents: vec![ORCHESTRATOR.to_owned()], depth: 0, ..leaf.chain };
-    root.actor.id = ORCHESTRATOR.parse().unwrap();
+    Arc::make_mut(&mut root.actor).id = ORCHESTRATOR.parse().unwrap();
     assert_eq!(outcome(&set, Some(&chain), &Act::Delegate, &root), "depth_invalid");
 }
 

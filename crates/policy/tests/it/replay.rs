@@ -12,7 +12,7 @@ fn id() -> DecisionId {
 
 fn decided(set: &PolicySet, changes: &[(&str, Value)]) -> Value {
     let facts = facts(changes);
-    match decide(set, None, &Act::StartTask, &facts, id(), UnixMillis(5), ()) {
+    match decide(set, None, Act::StartTask, facts, id(), UnixMillis(5), ()) {
         Ok(permit) => permit.decision().to_json(),
         Err(denial) => denial.decision().to_json(),
     }
@@ -93,7 +93,8 @@ fn what_the_code_refused_policy_does_not_answer_for() {
     assert_eq!(replay_json(&set, &denial.decision().to_json()).unwrap(), None);
     // Beside it, a contradiction between facts and chain, and a refusal by policy.
     let facts = facts(&[]);
-    let contradiction = decide(&set, None, &invoke("crm.read"), &facts, id(), UnixMillis(5), ());
+    let contradiction =
+        decide(&set, None, invoke("crm.read"), facts.clone(), id(), UnixMillis(5), ());
     let contradiction = contradiction.unwrap_err();
     assert_eq!(contradiction.outcome(), Outcome::ProvenanceMissing);
     assert_eq!(replay_json(&set, &contradiction.decision().to_json()).unwrap(), None);

@@ -20,12 +20,12 @@ fn release(recorded: Recorded<Permitted>) -> String {
 pub async fn walk<J: Journal<()>>(
     set: &PolicySet,
     chain: &VerifiedChain,
-    facts: &Facts,
+    facts: Facts,
     id: DecisionId,
     journal: &J,
 ) -> Option<String> {
     let request = "call the tool".to_owned();
-    let permit = decide(set, Some(chain), &Act::Delegate, facts, id, UnixMillis(1), request).ok()?;
+    let permit = decide(set, Some(chain), Act::Delegate, facts, id, UnixMillis(1), request).ok()?;
     Some(release(record(journal, Permitted(permit), ()).await.ok()?))
 }
 

@@ -1,5 +1,7 @@
 //! Which budgets a need draws on: the token's own, and the subtree budgets above it.
 
+use std::sync::Arc;
+
 use bailiwick_api::enforcement::leases::LeaseNeed;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::{DebitKind, HeldAuthority, Micros, Rule, TokenId};
@@ -25,7 +27,7 @@ pub(super) struct Budget {
 /// A hop of the token's line.
 struct Hop {
     node: TokenId,
-    held: HeldAuthority,
+    held: Arc<HeldAuthority>,
 }
 
 /// The budgets of every need, each once.
@@ -70,7 +72,7 @@ fn check(need: &LeaseNeed) -> Result<(), Stop> {
 /// The token's hop first, then its ancestors' hops, nearest first.
 async fn line(authority: &Authority, held: &HeldToken) -> Result<Vec<Hop>, Stop> {
     let claims = held.chain.claims();
-    let own = Hop { node: held.record.hop, held: claims.authority.clone() };
+    let own = Hop { node: held.record.hop, held: Arc::clone(&claims.authority) };
     let (mut line, mut depth) = (vec![own], claims.del_depth);
     let ancestors = authority.ancestors(&claims.hop.lineage).await?;
     for ancestor in ancestors.iter().rev() {
@@ -84,7 +86,7 @@ async fn line(authority: &Authority, held: &HeldToken) -> Result<Vec<Hop>, Stop>
             let detail = "an ancestor of the token has no record";
             return Err(Stop::new(Outcome::ProvenanceMissing, detail));
         };
-        line.push(Hop { node: record.hop, held: claims.authority.clone() });
+        line.push(Hop { node: record.hop, held: Arc::clone(&claims.authority) });
     }
     Ok(line)
 }

@@ -37,9 +37,12 @@ pub(super) async fn leaf(
     now: UnixMillis,
 ) -> Result<Receipt, Stop> {
     let kind = check(receipt)?;
-    let Value::Object(mut payload) = receipt.payload.clone() else {
+    let Ok(Value::Object(mut payload)) = receipt.payload.read() else {
         return Err(malformed("the payload is no object"));
     };
+    if payload.contains_key(REPORTED) {
+        return Err(malformed("`reported` is for the Authority to say"));
+    }
     let named = payload.get("task").and_then(Value::as_str);
     let task = named.and_then(|task| task.parse::<TaskId>().ok());
     let record = match task {
@@ -81,9 +84,6 @@ fn check(receipt: &ReportedReceipt) -> Result<ReceiptKind, Stop> {
         || receipt.draws.iter().any(|draw| draw.amount_micros < Micros(0))
     {
         return Err(malformed("too many draws, or a negative one"));
-    }
-    if receipt.payload.get(REPORTED).is_some() {
-        return Err(malformed("`reported` is for the Authority to say"));
     }
     Ok(kind)
 }

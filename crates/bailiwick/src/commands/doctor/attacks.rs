@@ -260,7 +260,7 @@ impl<'a> Attacker<'a> {
             exp: above.exp,
             jti: TokenId::new(now, random()?),
             cnf: None,
-            authority: above.authority.clone(),
+            authority: (*above.authority).clone(),
             del_depth: above.del_depth.saturating_add(1),
             del_max_depth: above.del_max_depth,
             par_hash: self.chain.signing_hash(),

@@ -1,5 +1,7 @@
 //! One presented token taken apart: a settled token or a grant, by which key its header names.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -211,7 +213,7 @@ impl<'a> ParsedGrant<'a> {
             exp: claims.exp,
             jti: claims.jti,
             cnf,
-            authority: claims.authority.clone(),
+            authority: Arc::new(claims.authority.clone()),
             del_depth: claims.del_depth,
             del_max_depth: claims.del_max_depth,
             par_hash: Some(claims.par_hash),
