@@ -22,8 +22,15 @@ use crate::config::is_loopback;
 
 /// A token is fetched anew this long before it ends, or at a tenth of its life if that is less.
 const MARGIN_MS: u64 = 30_000;
+/// But no later than this before it ends, or at half its life if that is less: a server that counts whole
+/// seconds ends it up to one early, and a call has to get there.
+const MARGIN_MS_MIN: u64 = 2_000;
 /// The life of a token whose server does not say (RFC 6749 §5.1 recommends that it does).
 const LIFE_SECONDS: u64 = 300;
+
+/// How many scopes a log line names, and how long one may be that a server names.
+const SCOPES_TOLD_MAX: usize = 16;
+const SCOPE_BYTES_MAX: usize = 128;
 
 /// How a client gets its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -289,21 +296,22 @@ impl Parts {
             seconds.as_u64().or_else(|| seconds.as_str().and_then(|text| text.parse().ok()))
         });
         let life = millis(Duration::from_secs(life.unwrap_or(LIFE_SECONDS)));
-        let until = now.0.saturating_add(life.saturating_sub(MARGIN_MS.min(life / 10)));
+        let margin = MARGIN_MS.min(life / 10).max(MARGIN_MS_MIN.min(life / 2));
+        let until = now.0.saturating_add(life.saturating_sub(margin));
         Ok((token.access_token, UnixMillis(until)))
     }
 
-    /// Says so when the server gave more than was asked for: the declaration is wrong then.
+    /// Says so when the server gave more than was asked for, or less: the declaration is wrong then.
     fn compare_scope(&self, granted: Option<&str>) {
         let asked = &self.config.scopes;
-        let more: Vec<&str> = granted
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|scope| !scope.is_empty() && !asked.iter().any(|it| it == scope))
-            .take(16)
-            .collect();
-        if !more.is_empty() && !asked.is_empty() {
+        // A server that gave what was asked for need not say so (RFC 6749 §5.1).
+        let Some(granted) = granted.filter(|_| !asked.is_empty()) else { return };
+        let (more, less) = differences(asked, granted);
+        if !more.is_empty() {
             tracing::warn!(route = %self.name, ?more, "the vendor granted scopes that nobody asked for");
+        }
+        if !less.is_empty() {
+            tracing::warn!(route = %self.name, ?less, "the vendor did not grant scopes that were asked for");
         }
     }
 
@@ -347,6 +355,19 @@ impl Parts {
         }
         private_files::write(&self.kept, &bytes).map_err(|error| fault(&error))
     }
+}
+
+/// What was granted and not asked for, and what was asked for and not granted. What a server calls a
+/// scope and what does not look like one is left out.
+fn differences<'a>(asked: &'a [String], granted: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
+    let granted: Vec<&str> = granted.split(' ').filter(|scope| !scope.is_empty()).collect();
+    let plain = |scope: &&str| {
+        scope.len() <= SCOPE_BYTES_MAX && scope.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let more = granted.iter().copied().filter(|scope| !asked.iter().any(|it| it == scope));
+    let more = more.filter(plain).take(SCOPES_TOLD_MAX).collect();
+    let less = asked.iter().map(String::as_str).filter(|scope| !granted.contains(scope));
+    (more, less.take(SCOPES_TOLD_MAX).collect())
 }
 
 fn fingerprint(secret: &Secret) -> String {

@@ -51,6 +51,36 @@ async fn a_token_is_kept_until_it_ends_and_fetched_once_for_all() {
 }
 
 #[tokio::test]
+async fn a_token_that_lives_for_seconds_is_replaced_before_its_server_may_end_it() {
+    // A server that counts whole seconds may end one of 3 seconds after 2.
+    for (life, kept_ms, over_ms) in [(3, 1_499, 1_500), (12, 9_999, 10_000), (1, 499, 500)] {
+        let vendor = Vendor::start(move |n| (200, token(n, json!({"expires_in": life})))).await;
+        let directory = tempfile::tempdir().unwrap();
+        let client = client(directory.path(), &vendor, "");
+        let at = |millis: u64| UnixMillis(NOW.0 + millis);
+        assert_eq!(client.token(at(0)).await.unwrap().expose(), "hunter-token-1");
+        assert_eq!(client.token(at(kept_ms)).await.unwrap().expose(), "hunter-token-1", "{life}");
+        assert_eq!(client.token(at(over_ms)).await.unwrap().expose(), "hunter-token-2", "{life}");
+    }
+}
+
+#[test]
+fn scopes_that_were_granted_are_compared_with_those_that_were_asked_for() {
+    let asked = ["crm.read".to_owned(), "crm.write".to_owned()];
+    let long = "x".repeat(SCOPE_BYTES_MAX + 1);
+    let odd = format!("crm.read  crm.admin {long} \u{7}bell");
+    let cases: [(&str, &[&str], &[&str]); 4] = [
+        ("crm.write crm.read", &[], &[]),
+        ("crm.read", &[], &["crm.write"]),
+        ("", &[], &["crm.read", "crm.write"]),
+        (&odd, &["crm.admin"], &["crm.write"]),
+    ];
+    for (granted, more, less) in cases {
+        assert_eq!(differences(&asked, granted), (more.to_vec(), less.to_vec()), "{granted}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_with_a_key_sends_no_secret() {
     let vendor = Vendor::start(|n| (200, token(n, json!({})))).await;
     let directory = tempfile::tempdir().unwrap();
