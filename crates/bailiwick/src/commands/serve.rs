@@ -7,6 +7,7 @@ use bailiwick_authority::config::{Config, ConfigError, LogFormat};
 use bailiwick_authority::serve::Server;
 use clap::Args;
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,6 +117,8 @@ pub(super) fn log(level: &str, json: bool) -> Result<(), Fault> {
     let filter =
         EnvFilter::try_new(level).map_err(|error| Fault::local(format!("log.level: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A file and a journal get words, no colours.
+    let builder = if std::io::stderr().is_terminal() { builder } else { builder.with_ansi(false) };
     let started = if json { builder.json().try_init() } else { builder.try_init() };
     started.map_err(|error| Fault::local(format!("logging does not start: {error}")))
 }
