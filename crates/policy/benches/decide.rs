@@ -1,4 +1,4 @@
-//! What a decision costs, among few policies and many, with the index and without.
+//! What a decision costs, among few policies and many, with index and memory and without.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -103,6 +103,14 @@ fn indexed(bencher: Bencher<'_, '_>, policies: usize) {
     let set = PolicySet::load(&sources(policies)).unwrap();
     let inputs = inputs(SCOPE);
     assert!(replay(&set, &inputs).unwrap().allows());
+    bencher.bench(|| replay(&set, &inputs));
+}
+
+/// The same without remembering answers: every decision asks Cedar.
+#[divan::bench(args = SIZES)]
+fn asked_anew(bencher: Bencher<'_, '_>, policies: usize) {
+    let set = PolicySet::load(&sources(policies)).unwrap().forgetful();
+    let inputs = inputs(SCOPE);
     bencher.bench(|| replay(&set, &inputs));
 }
 

@@ -71,7 +71,9 @@ pub fn explain(set: &PolicySet, act: &Act, facts: &Facts) -> Explanation {
         .collect();
     considered.sort_by_key(|one| one.id());
     considered.dedup_by_key(|one| one.id());
-    let Ok((request, entities)) = request::build(set.names(), frame, act, facts, Needs::ALL) else {
+    let Ok((request, entities)) =
+        request::question(frame, act, facts, Needs::ALL).cedar(set.names())
+    else {
         return explanation;
     };
     let probe = Probe { request, entities, authorizer: Authorizer::new() };

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use cedar_policy as cedar;
 use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
 
+use crate::names::{Kind, Name};
 use crate::need::Needs;
 
 /// A name in the index; 0 stands for "not named".
@@ -20,6 +21,8 @@ const UNNAMED: Key = 0;
 /// Policies with the same named entities in their heads.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
+    /// Its number among the buckets of its index.
+    pub(crate) number: u32,
     pub(crate) policies: cedar::PolicySet,
     pub(crate) needs: Needs,
 }
@@ -27,7 +30,8 @@ pub(crate) struct Bucket {
 /// The index.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    names: HashMap<EntityUid, Key>,
+    names: HashMap<Kind, HashMap<String, Key>>,
+    named: Key,
     buckets: HashMap<(Key, Key, Key), Bucket>,
 }
 
@@ -77,8 +81,16 @@ impl Index {
 
     fn name(&mut self, uid: EntityUid) -> Key {
         // At most POLICIES_MAX heads with a bounded source: the count fits.
-        let next = Key::try_from(self.names.len()).unwrap_or(Key::MAX).saturating_add(1);
-        *self.names.entry(uid).or_insert(next)
+        let next = self.named.saturating_add(1);
+        // A type that is not in the schema is no request's: its key is looked for by none.
+        let Some(kind) = Kind::of(&uid) else {
+            self.named = next;
+            return next;
+        };
+        let ids = self.names.entry(kind).or_default();
+        let key = *ids.entry(uid.id().unescaped().to_owned()).or_insert(next);
+        self.named = self.named.max(key);
+        key
     }
 
     fn file(
@@ -87,15 +99,18 @@ impl Index {
         policy: &cedar::Policy,
         needs: Needs,
     ) -> Result<(), cedar::PolicySetError> {
-        let bucket = self.buckets.entry(key).or_default();
+        let number = u32::try_from(self.buckets.len()).unwrap_or(u32::MAX);
+        let fresh = || Bucket { number, ..Bucket::default() };
+        let bucket = self.buckets.entry(key).or_insert_with(fresh);
         bucket.needs = bucket.needs.and(needs);
         bucket.policies.add(policy.clone())
     }
 
     /// Keys of the entities that some head names, and of "not named".
-    pub(crate) fn keys<'a>(&self, uids: impl Iterator<Item = &'a EntityUid>) -> Vec<Key> {
+    pub(crate) fn keys<'a>(&self, names: impl Iterator<Item = Name<'a>>) -> Vec<Key> {
+        let key = |name: Name<'_>| self.names.get(&name.kind)?.get(name.id).copied();
         let mut keys = vec![UNNAMED];
-        keys.extend(uids.filter_map(|uid| self.names.get(uid)));
+        keys.extend(names.filter_map(key));
         keys
     }
 

@@ -1,13 +1,12 @@
-//! Names of the schema as Cedar values, made once and shared by every request.
+//! Names of the schema: entity types, and the actions that policies tell apart.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use bailiwick_core::scope::{Scope, ScopeForm};
-use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid};
 
 use crate::act::Act;
-use crate::facts::{AgentStatus, Binding, CallEffect, Provenance, Sensitivity};
 use crate::schema::{stand_in, wildcards_above};
 
 /// A name that Cedar does not take: a fault of this crate.
@@ -15,23 +14,52 @@ use crate::schema::{stand_in, wildcards_above};
 #[error("schema name: {0}")]
 pub(crate) struct NameFault(String);
 
-/// Entity types, constants and actions.
+macro_rules! kinds {
+    ($($kind:ident,)+) => {
+        /// An entity type of the schema.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Kind { $($kind,)+ }
+
+        impl Kind {
+            const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
+            const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    Action, Agent, AgentStatus, Arguments, Binding, CallEffect, Group, Level, Provenance,
+    Resource, Subject, System, Team, TrustDomain, Workflow,
+}
+
+impl Kind {
+    /// The type of a name; `None` for one that is not in the schema.
+    pub(crate) fn of(uid: &EntityUid) -> Option<Self> {
+        let name = uid.type_name().to_string();
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// An entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) id: &'a str,
+}
+
+impl<'a> Name<'a> {
+    pub(crate) const fn new(kind: Kind, id: &'a str) -> Self {
+        Self { kind, id }
+    }
+}
+
+/// Entity types and actions, made once and shared by every request.
 #[derive(Debug)]
 pub(crate) struct Names {
-    pub(crate) agent: EntityTypeName,
-    pub(crate) group: EntityTypeName,
-    pub(crate) resource: EntityTypeName,
-    pub(crate) subject: EntityTypeName,
-    pub(crate) system: EntityTypeName,
-    pub(crate) team: EntityTypeName,
-    pub(crate) trust_domain: EntityTypeName,
-    pub(crate) workflow: EntityTypeName,
-    pub(crate) arguments: EntityUid,
-    sensitivities: Vec<RestrictedExpression>,
-    statuses: Vec<RestrictedExpression>,
-    provenances: Vec<RestrictedExpression>,
-    bindings: Vec<RestrictedExpression>,
-    effects: Vec<RestrictedExpression>,
+    types: HashMap<Kind, EntityTypeName>,
     start_task: Action,
     delegate: Action,
     cross_domain: Action,
@@ -43,9 +71,10 @@ pub(crate) struct Names {
 /// One action of a request.
 #[derive(Debug)]
 pub(crate) struct Action {
-    pub(crate) uid: EntityUid,
+    pub(crate) id: String,
     /// Groups the action is in.
-    pub(crate) groups: Vec<EntityUid>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) uid: EntityUid,
     /// A store that holds the action and nothing else.
     pub(crate) entities: Entities,
 }
@@ -53,17 +82,11 @@ pub(crate) struct Action {
 impl Names {
     /// Names for policies that name these scopes.
     pub(crate) fn new(scopes: &BTreeSet<String>) -> Result<Self, NameFault> {
-        let ty = |name: &str| EntityTypeName::from_str(name).map_err(|e| NameFault(e.to_string()));
-        let action_type = ty("Action")?;
+        let ty = |kind: Kind| {
+            EntityTypeName::from_str(kind.as_str()).map_err(|e| NameFault(e.to_string()))
+        };
+        let action_type = ty(Kind::Action)?;
         let action = |name: &str, groups: &[&str]| Action::new(&action_type, name, groups);
-        let words =
-            |entity: &str, words: &[&str]| -> Result<Vec<RestrictedExpression>, NameFault> {
-                let ty = ty(entity)?;
-                Ok(words
-                    .iter()
-                    .map(|word| RestrictedExpression::new_entity_uid(uid(&ty, word)))
-                    .collect())
-            };
         let mut named = HashMap::with_capacity(scopes.len());
         for scope in scopes {
             let mut groups = wildcards_above(scopes, scope);
@@ -76,39 +99,21 @@ impl Names {
             };
             named.insert(scope.clone(), entry);
         }
+        let types = Kind::ALL.iter().map(|kind| Ok((*kind, ty(*kind)?)));
         Ok(Self {
-            agent: ty("Agent")?,
-            group: ty("Group")?,
-            resource: ty("Resource")?,
-            subject: ty("Subject")?,
-            system: ty("System")?,
-            team: ty("Team")?,
-            trust_domain: ty("TrustDomain")?,
-            workflow: ty("Workflow")?,
-            arguments: uid(&ty("Arguments")?, "call"),
-            sensitivities: sensitivities(&ty("Level")?)?,
-            statuses: words(
-                "AgentStatus",
-                &AgentStatus::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
-            )?,
-            provenances: words(
-                "Provenance",
-                &Provenance::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
-            )?,
-            bindings: words(
-                "Binding",
-                &Binding::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
-            )?,
-            effects: words(
-                "CallEffect",
-                &CallEffect::ALL.iter().map(|w| w.as_str()).collect::<Vec<_>>(),
-            )?,
+            types: types.collect::<Result<_, NameFault>>()?,
             start_task: action("StartTask", &[])?,
             delegate: action("Delegate", &[])?,
             cross_domain: action("CrossDomain", &[])?,
             any_scope: action(&stand_in("Invoke"), &["Invoke"])?,
             scopes: named,
         })
+    }
+
+    /// The name as Cedar has it.
+    pub(crate) fn uid(&self, name: Name<'_>) -> Result<EntityUid, NameFault> {
+        let ty = self.types.get(&name.kind).ok_or_else(|| NameFault(format!("{name:?}")))?;
+        Ok(uid(ty, name.id))
     }
 
     /// The Cedar action for an act. A scope that no policy names is represented by the stand-in
@@ -138,67 +143,23 @@ impl Names {
         }
         &self.any_scope
     }
-
-    pub(crate) fn sensitivity(&self, of: Sensitivity) -> RestrictedExpression {
-        pick(&self.sensitivities, Sensitivity::ALL, of)
-    }
-
-    pub(crate) fn status(&self, of: AgentStatus) -> RestrictedExpression {
-        pick(&self.statuses, AgentStatus::ALL, of)
-    }
-
-    pub(crate) fn provenance(&self, of: Provenance) -> RestrictedExpression {
-        pick(&self.provenances, Provenance::ALL, of)
-    }
-
-    pub(crate) fn binding(&self, of: Binding) -> RestrictedExpression {
-        pick(&self.bindings, Binding::ALL, of)
-    }
-
-    pub(crate) fn effect(&self, of: CallEffect) -> RestrictedExpression {
-        pick(&self.effects, CallEffect::ALL, of)
-    }
 }
 
 impl Action {
-    fn new(ty: &EntityTypeName, name: &str, groups: &[&str]) -> Result<Self, NameFault> {
-        let groups: Vec<EntityUid> = groups.iter().map(|group| uid(ty, group)).collect();
-        let uid = uid(ty, name);
-        let entity =
-            Entity::new_no_attrs(uid.clone(), groups.iter().cloned().collect::<HashSet<_>>());
+    fn new(ty: &EntityTypeName, id: &str, groups: &[&str]) -> Result<Self, NameFault> {
+        let parents: HashSet<EntityUid> = groups.iter().map(|group| uid(ty, group)).collect();
+        let entity = Entity::new_no_attrs(uid(ty, id), parents);
         let entities =
             Entities::from_entities([entity], None).map_err(|e| NameFault(e.to_string()))?;
-        Ok(Self { uid, groups, entities })
+        Ok(Self {
+            id: id.to_owned(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            uid: uid(ty, id),
+            entities,
+        })
     }
 }
 
-/// The entity of a type with an id.
-pub(crate) fn uid(ty: &EntityTypeName, id: &str) -> EntityUid {
+fn uid(ty: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(ty.clone(), EntityId::new(id))
-}
-
-fn sensitivities(level: &EntityTypeName) -> Result<Vec<RestrictedExpression>, NameFault> {
-    Sensitivity::ALL
-        .iter()
-        .map(|one| {
-            RestrictedExpression::new_record([
-                (
-                    "level".to_owned(),
-                    RestrictedExpression::new_entity_uid(uid(level, one.as_str())),
-                ),
-                ("rank".to_owned(), RestrictedExpression::new_long(one.rank())),
-            ])
-            .map_err(|e| NameFault(e.to_string()))
-        })
-        .collect()
-}
-
-/// The value of a word.
-fn pick<T: PartialEq>(values: &[RestrictedExpression], all: &[T], of: T) -> RestrictedExpression {
-    // INVARIANT: `values` was made from `all`, word by word. The other value is of no type the
-    // schema has here, so a policy that met it would err and be counted as a denial.
-    all.iter()
-        .zip(values)
-        .find(|(word, _)| **word == of)
-        .map_or_else(|| RestrictedExpression::new_bool(false), |(_, value)| value.clone())
 }

@@ -1,18 +1,18 @@
-//! Facts as Cedar sees them: principal, action, resource, context and the entities behind them.
+//! Facts as policy sees them: principal, action, resource, context and the entities behind them.
 
 mod arguments;
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::ScopeForm;
-use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression};
 
 use crate::act::Act;
-use crate::facts::{AgentFacts, Facts};
-use crate::names::{Action, Names, uid};
+use crate::facts::{AgentFacts, Facts, Sensitivity};
+use crate::names::{Action, Kind, Name, Names};
 use crate::need::Needs;
+use crate::question::{EntityFacts, Fact, Members, Question};
 
 /// Groups, approvals and labels a request may carry; more is refused.
 const LIST_MAX: usize = 1_024;
@@ -29,7 +29,7 @@ impl Unaskable {
         Self { outcome, reason: reason.into() }
     }
 
-    fn cedar(fault: impl std::fmt::Display) -> Self {
+    pub(crate) fn cedar(fault: impl std::fmt::Display) -> Self {
         Self::new(Outcome::PolicyUnavailable, format!("the request cannot be expressed: {fault}"))
     }
 }
@@ -37,11 +37,11 @@ impl Unaskable {
 /// Who does what to what, before any fact is looked at.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    pub(crate) principal: EntityUid,
-    pub(crate) principal_groups: Vec<EntityUid>,
+    pub(crate) principal: Name<'a>,
+    pub(crate) principal_groups: Vec<Name<'a>>,
     pub(crate) action: &'a Action,
-    pub(crate) resource: EntityUid,
-    pub(crate) resource_groups: Vec<EntityUid>,
+    pub(crate) resource: Name<'a>,
+    pub(crate) resource_groups: Vec<Name<'a>>,
 }
 
 impl<'a> Frame<'a> {
@@ -50,41 +50,49 @@ impl<'a> Frame<'a> {
     /// # Errors
     ///
     /// When it breaks a bound, or lacks what its act is about.
-    pub(crate) fn new(names: &'a Names, act: &Act, facts: &Facts) -> Result<Self, Unaskable> {
+    pub(crate) fn new(names: &'a Names, act: &'a Act, facts: &'a Facts) -> Result<Self, Unaskable> {
         bounded(facts)?;
-        let groups_of_agent = |agent: &AgentFacts| {
-            vec![uid(&names.team, &agent.owner), uid(&names.trust_domain, &agent.trust_domain)]
-        };
-        let actor = || uid(&names.agent, facts.actor.id.as_ref());
         let (principal, principal_groups) = match act {
-            Act::StartTask => (
-                uid(&names.subject, facts.subject.id.as_ref()),
-                facts.subject.groups.iter().map(|group| uid(&names.group, group)).collect(),
-            ),
-            _ => (actor(), groups_of_agent(&facts.actor)),
+            Act::StartTask => {
+                (Name::new(Kind::Subject, facts.subject.id.as_ref()), groups_of_subject(facts))
+            }
+            _ => (agent_name(&facts.actor), groups_of_agent(&facts.actor)),
         };
         let (resource, resource_groups) = match act {
-            Act::StartTask => (uid(&names.workflow, facts.task.workflow.as_ref()), Vec::new()),
+            Act::StartTask => (Name::new(Kind::Workflow, facts.task.workflow.as_ref()), Vec::new()),
             Act::Delegate => {
                 let Some(delegatee) = &facts.delegatee else {
                     let reason = "the agent that is handed authority is not known";
                     return Err(Unaskable::new(Outcome::AgentUnregistered, reason));
                 };
-                (uid(&names.agent, delegatee.id.as_ref()), groups_of_agent(delegatee))
+                (agent_name(delegatee), groups_of_agent(delegatee))
             }
             Act::Invoke { scope } => {
                 if scope.form() == ScopeForm::Wildcard || Act::RESERVED.contains(&scope.as_str()) {
                     let reason = format!("`{scope}` is not a scope that can be used for itself");
                     return Err(Unaskable::new(Outcome::Malformed, reason));
                 }
-                let system = vec![uid(&names.system, &facts.resource.system)];
-                (uid(&names.resource, &facts.resource.id), system)
+                let system = vec![Name::new(Kind::System, &facts.resource.system)];
+                (Name::new(Kind::Resource, &facts.resource.id), system)
             }
-            Act::CrossDomain { domain } => (uid(&names.trust_domain, domain), Vec::new()),
+            Act::CrossDomain { domain } => (Name::new(Kind::TrustDomain, domain), Vec::new()),
         };
         let action = names.action(act);
         Ok(Self { principal, principal_groups, action, resource, resource_groups })
     }
+}
+
+fn agent_name(agent: &AgentFacts) -> Name<'_> {
+    Name::new(Kind::Agent, agent.id.as_ref())
+}
+
+fn groups_of_agent(agent: &AgentFacts) -> Vec<Name<'_>> {
+    let domain = Name::new(Kind::TrustDomain, &agent.trust_domain);
+    vec![Name::new(Kind::Team, &agent.owner), domain]
+}
+
+fn groups_of_subject(facts: &Facts) -> Vec<Name<'_>> {
+    facts.subject.groups.iter().map(|group| Name::new(Kind::Group, group)).collect()
 }
 
 fn bounded(facts: &Facts) -> Result<(), Unaskable> {
@@ -104,83 +112,73 @@ fn bounded(facts: &Facts) -> Result<(), Unaskable> {
     }
 }
 
-/// Builds what Cedar evaluates, with the facts that are needed and no others.
-pub(crate) fn build(
-    names: &Names,
-    frame: Frame<'_>,
-    act: &Act,
-    facts: &Facts,
+/// The question that the policies of a frame are asked, with the facts that are needed and no
+/// others.
+pub(crate) fn question<'a>(
+    frame: Frame<'a>,
+    act: &'a Act,
+    facts: &'a Facts,
     needs: Needs,
-) -> Result<(Request, Entities), Unaskable> {
-    let entities = entities(names, &frame, act, facts, needs)?;
-    let context = context(names, facts, needs)?;
-    let request =
-        Request::new(frame.principal, frame.action.uid.clone(), frame.resource, context, None)
-            .map_err(Unaskable::cedar)?;
-    Ok((request, entities))
+) -> Question<'a> {
+    let entities = entities(&frame, act, facts, needs);
+    let Frame { principal, action, resource, .. } = frame;
+    Question { principal, action, resource, context: context(facts, needs), entities }
 }
-
-type Pairs = Vec<(String, RestrictedExpression)>;
 
 /// Members of a record, as far as they are needed.
-struct Members {
+struct Needed<'a> {
     needs: Needs,
-    pairs: Pairs,
+    members: Members<'a>,
 }
 
-impl Members {
-    fn new(needs: Needs) -> Self {
-        Self { needs, pairs: Pairs::with_capacity(8) }
+impl<'a> Needed<'a> {
+    fn of(needs: Needs) -> Self {
+        Self { needs, members: Members::new() }
     }
 
-    fn put(
-        mut self,
-        need: Needs,
-        name: &str,
-        value: impl FnOnce() -> RestrictedExpression,
-    ) -> Self {
+    fn put(mut self, need: Needs, name: &'static str, value: impl FnOnce() -> Fact<'a>) -> Self {
         if self.needs.any(need) {
-            self.pairs.push((name.to_owned(), value()));
+            self.members.push((name, value()));
         }
         self
     }
 
-    fn record(self) -> RestrictedExpression {
-        // INVARIANT: a record fails only on a member that is there twice; each name is put once.
-        RestrictedExpression::new_record(self.pairs)
-            .unwrap_or_else(|_| RestrictedExpression::new_bool(false))
+    fn record(self) -> Fact<'a> {
+        Fact::Record(self.members)
     }
 }
 
-fn context(names: &Names, facts: &Facts, needs: Needs) -> Result<Context, Unaskable> {
+fn context(facts: &Facts, needs: Needs) -> Members<'_> {
     let of_held = (Needs::HELD_SCOPES, Needs::HELD_CONSTRAINED);
     let of_requested = (Needs::REQUESTED_SCOPES, Needs::REQUESTED_CONSTRAINED);
-    let members = Members::new(needs)
-        .put(Needs::AGENT, "agent", || entity(uid(&names.agent, facts.actor.id.as_ref())))
-        .put(Needs::APPROVALS, "approvals", || strings(facts.approvals.iter()))
-        .put(Needs::ARGUMENTS, "arguments", || entity(names.arguments.clone()))
-        .put(Needs::BINDING, "binding", || names.binding(facts.binding))
+    let subject = || Name::new(Kind::Subject, facts.subject.id.as_ref());
+    let word = |kind, id| Fact::Entity(Name::new(kind, id));
+    Needed::of(needs)
+        .put(Needs::AGENT, "agent", || Fact::Entity(agent_name(&facts.actor)))
+        .put(Needs::APPROVALS, "approvals", || texts(facts.approvals.iter()))
+        .put(Needs::ARGUMENTS, "arguments", || Fact::Entity(arguments::NAME))
+        .put(Needs::BINDING, "binding", || word(Kind::Binding, facts.binding.as_str()))
         .put(Needs::CHAIN, "chain", || chain(facts, needs))
-        .put(Needs::EFFECT, "effect", || names.effect(facts.effect))
+        .put(Needs::EFFECT, "effect", || word(Kind::CallEffect, facts.effect.as_str()))
         .put(Needs::HELD, "held", || authority(&facts.held, needs, of_held))
-        .put(Needs::OFFLINE, "offline", || RestrictedExpression::new_bool(facts.offline))
-        .put(Needs::PROVENANCE, "provenance", || names.provenance(facts.provenance))
+        .put(Needs::OFFLINE, "offline", || Fact::Flag(facts.offline))
+        .put(Needs::PROVENANCE, "provenance", || word(Kind::Provenance, facts.provenance.as_str()))
         .put(Needs::REQUESTED, "requested", || authority(&facts.requested, needs, of_requested))
-        .put(Needs::SENSITIVITY, "sensitivity", || names.sensitivity(facts.sensitivity))
-        .put(Needs::SUBJECT, "subject", || entity(uid(&names.subject, facts.subject.id.as_ref())))
-        .put(Needs::TASK, "task", || task(names, facts, needs))
-        .put(Needs::TTL, "ttl_seconds", || long(facts.ttl_seconds));
-    Context::from_pairs(members.pairs).map_err(Unaskable::cedar)
+        .put(Needs::SENSITIVITY, "sensitivity", || sensitivity(facts.sensitivity))
+        .put(Needs::SUBJECT, "subject", || Fact::Entity(subject()))
+        .put(Needs::TASK, "task", || task(facts, needs))
+        .put(Needs::TTL, "ttl_seconds", || whole(facts.ttl_seconds))
+        .members
 }
 
-fn chain(facts: &Facts, needs: Needs) -> RestrictedExpression {
+fn chain(facts: &Facts, needs: Needs) -> Fact<'_> {
     let chain = &facts.chain;
-    Members::new(needs)
-        .put(Needs::CHAIN_AGENTS, "agents", || strings(chain.agents.iter()))
-        .put(Needs::CHAIN_DEPTH, "depth", || long(u64::from(chain.depth)))
-        .put(Needs::CHAIN_FANOUT, "fanout", || long(u64::from(chain.fanout)))
-        .put(Needs::CHAIN_MAX_DEPTH, "max_depth", || long(u64::from(chain.max_depth)))
-        .put(Needs::CHAIN_PATH, "path", || string(&chain.agents.join(" > ")))
+    Needed::of(needs)
+        .put(Needs::CHAIN_AGENTS, "agents", || texts(chain.agents.iter()))
+        .put(Needs::CHAIN_DEPTH, "depth", || whole(u64::from(chain.depth)))
+        .put(Needs::CHAIN_FANOUT, "fanout", || whole(u64::from(chain.fanout)))
+        .put(Needs::CHAIN_MAX_DEPTH, "max_depth", || whole(u64::from(chain.max_depth)))
+        .put(Needs::CHAIN_PATH, "path", || Fact::Text(Cow::Owned(chain.agents.join(" > "))))
         .record()
 }
 
@@ -188,130 +186,120 @@ fn authority(
     held: &HeldAuthority,
     needs: Needs,
     (scopes, constrained): (Needs, Needs),
-) -> RestrictedExpression {
-    Members::new(needs)
-        .put(scopes, "scopes", || strings(held.scopes.iter()))
-        .put(constrained, "constrained", || strings(held.constraints.iter().map(|one| one.key())))
+) -> Fact<'_> {
+    let keys = || held.constraints.iter().map(|one| one.key());
+    Needed::of(needs)
+        .put(scopes, "scopes", || texts(held.scopes.iter()))
+        .put(constrained, "constrained", || Fact::Set(keys().map(owned).collect()))
         .record()
 }
 
-fn task(names: &Names, facts: &Facts, needs: Needs) -> RestrictedExpression {
+fn task(facts: &Facts, needs: Needs) -> Fact<'_> {
     let task = &facts.task;
-    let left = task.deadline_seconds_left;
-    let workflow = || entity(uid(&names.workflow, task.workflow.as_ref()));
-    let ceiling = || names.sensitivity(task.sensitivity_ceiling);
-    Members::new(needs)
-        .put(Needs::TASK_AGE, "age_seconds", || long(task.age_seconds))
-        .put(Needs::TASK_DEADLINE, "deadline_seconds_left", || RestrictedExpression::new_long(left))
-        .put(Needs::TASK_ENVIRONMENT, "environment", || string(&task.environment))
-        .put(Needs::TASK_EXPOSURE, "exposure", || names.sensitivity(task.exposure))
-        .put(Needs::TASK_ID, "id", || string(&task.id.to_string()))
-        .put(Needs::TASK_PURPOSE, "purpose", || string(&task.purpose))
-        .put(Needs::TASK_CEILING, "sensitivity_ceiling", ceiling)
-        .put(Needs::TASK_TENANT, "tenant", || string(task.tenant.as_ref()))
+    let workflow = || Fact::Entity(Name::new(Kind::Workflow, task.workflow.as_ref()));
+    let left = || Fact::Whole(task.deadline_seconds_left);
+    Needed::of(needs)
+        .put(Needs::TASK_AGE, "age_seconds", || whole(task.age_seconds))
+        .put(Needs::TASK_DEADLINE, "deadline_seconds_left", left)
+        .put(Needs::TASK_ENVIRONMENT, "environment", || text(&task.environment))
+        .put(Needs::TASK_EXPOSURE, "exposure", || sensitivity(task.exposure))
+        .put(Needs::TASK_ID, "id", || owned(task.id))
+        .put(Needs::TASK_PURPOSE, "purpose", || text(&task.purpose))
+        .put(Needs::TASK_CEILING, "sensitivity_ceiling", || sensitivity(task.sensitivity_ceiling))
+        .put(Needs::TASK_TENANT, "tenant", || text(task.tenant.as_ref()))
         .put(Needs::TASK_WORKFLOW, "workflow", workflow)
         .record()
 }
 
 /// The entities that have attributes, tags or groups some candidate policy looks at.
-fn entities(
-    names: &Names,
-    frame: &Frame<'_>,
+fn entities<'a>(
+    frame: &Frame<'a>,
     act: &Act,
-    facts: &Facts,
+    facts: &'a Facts,
     needs: Needs,
-) -> Result<Entities, Unaskable> {
+) -> Vec<EntityFacts<'a>> {
     let mut added = Vec::with_capacity(4);
     let starts = matches!(act, Act::StartTask);
     if needs.any(Needs::OF_AGENT) {
         if !starts || needs.any(Needs::AGENT) {
-            added.push(agent(names, &facts.actor, needs)?);
+            added.push(agent(&facts.actor, needs));
         }
         match (&facts.delegatee, act) {
             (Some(delegatee), Act::Delegate) if delegatee.id != facts.actor.id => {
-                added.push(agent(names, delegatee, needs)?);
+                added.push(agent(delegatee, needs));
             }
             _ => {}
         }
     }
     if needs.any(Needs::OF_SUBJECT) && (starts || needs.any(Needs::SUBJECT)) {
-        added.push(subject(names, facts, needs)?);
+        added.push(subject(facts, needs));
     }
     if needs.any(Needs::OF_RESOURCE) && matches!(act, Act::Invoke { .. }) {
-        added.push(resource(names, frame, facts, needs)?);
+        added.push(resource(frame, facts, needs));
     }
     if needs.any(Needs::ARGUMENTS) {
-        added.push(arguments::entity(names, &facts.arguments).map_err(Unaskable::cedar)?);
+        added.push(arguments::entity(&facts.arguments));
     }
-    let base = frame.action.entities.clone();
-    base.add_entities(added, None).map_err(Unaskable::cedar)
+    added
 }
 
-fn agent(names: &Names, agent: &AgentFacts, needs: Needs) -> Result<Entity, Unaskable> {
-    let owner = uid(&names.team, &agent.owner);
-    let attributes = Members::new(needs)
-        .put(Needs::CLEARANCE, "clearance", || names.sensitivity(agent.clearance))
-        .put(Needs::ENVIRONMENT, "environment", || string(&agent.environment))
-        .put(Needs::OWNER, "owner", || entity(owner.clone()))
-        .put(Needs::STATUS, "status", || names.status(agent.status))
-        .put(Needs::TENANT, "tenant", || string(agent.tenant.as_ref()))
-        .pairs;
-    let groups = if needs.any(Needs::HIERARCHY) {
-        HashSet::from([owner, uid(&names.trust_domain, &agent.trust_domain)])
-    } else {
-        HashSet::new()
-    };
-    let name = uid(&names.agent, agent.id.as_ref());
-    Entity::new(name, attributes.into_iter().collect(), groups).map_err(Unaskable::cedar)
+fn agent(agent: &AgentFacts, needs: Needs) -> EntityFacts<'_> {
+    let status = || Fact::Entity(Name::new(Kind::AgentStatus, agent.status.as_str()));
+    let owner = || Fact::Entity(Name::new(Kind::Team, &agent.owner));
+    let attributes = Needed::of(needs)
+        .put(Needs::CLEARANCE, "clearance", || sensitivity(agent.clearance))
+        .put(Needs::ENVIRONMENT, "environment", || text(&agent.environment))
+        .put(Needs::OWNER, "owner", owner)
+        .put(Needs::STATUS, "status", status)
+        .put(Needs::TENANT, "tenant", || text(agent.tenant.as_ref()))
+        .members;
+    let hierarchy = needs.any(Needs::HIERARCHY);
+    let groups = if hierarchy { groups_of_agent(agent) } else { Vec::new() };
+    EntityFacts { name: agent_name(agent), attributes, groups, tags: Members::new() }
 }
 
-fn subject(names: &Names, facts: &Facts, needs: Needs) -> Result<Entity, Unaskable> {
+fn subject(facts: &Facts, needs: Needs) -> EntityFacts<'_> {
     let subject = &facts.subject;
-    let issuer = needs.any(Needs::ISSUER).then(|| ("issuer".to_owned(), string(&subject.issuer)));
-    let groups: Vec<EntityUid> = if needs.any(Needs::HIERARCHY) {
-        subject.groups.iter().map(|group| uid(&names.group, group)).collect()
-    } else {
-        Vec::new()
-    };
-    let tags: Pairs = if needs.any(Needs::TAGS) {
-        subject.attributes.iter().map(|(name, value)| (name.clone(), string(value))).collect()
-    } else {
-        Pairs::new()
-    };
-    let name = uid(&names.subject, subject.id.as_ref());
-    Entity::new_with_tags(name, issuer, groups, tags).map_err(Unaskable::cedar)
+    let tags = || subject.attributes.iter().map(|(name, value)| (name.as_str(), text(value)));
+    let hierarchy = needs.any(Needs::HIERARCHY);
+    EntityFacts {
+        name: Name::new(Kind::Subject, subject.id.as_ref()),
+        attributes: Needed::of(needs)
+            .put(Needs::ISSUER, "issuer", || text(&subject.issuer))
+            .members,
+        groups: if hierarchy { groups_of_subject(facts) } else { Vec::new() },
+        tags: if needs.any(Needs::TAGS) { tags().collect() } else { Members::new() },
+    }
 }
 
-fn resource(
-    names: &Names,
-    frame: &Frame<'_>,
-    facts: &Facts,
-    needs: Needs,
-) -> Result<Entity, Unaskable> {
-    let attributes = Members::new(needs)
-        .put(Needs::LABELS, "labels", || strings(facts.resource.labels.iter()))
-        .put(Needs::RESOURCE_SENSITIVITY, "sensitivity", || {
-            names.sensitivity(facts.resource.sensitivity)
-        })
-        .pairs;
-    let groups = frame.resource_groups.iter().cloned().collect();
-    Entity::new(frame.resource.clone(), attributes.into_iter().collect(), groups)
-        .map_err(Unaskable::cedar)
+fn resource<'a>(frame: &Frame<'a>, facts: &'a Facts, needs: Needs) -> EntityFacts<'a> {
+    let of = &facts.resource;
+    let attributes = Needed::of(needs)
+        .put(Needs::LABELS, "labels", || texts(of.labels.iter()))
+        .put(Needs::RESOURCE_SENSITIVITY, "sensitivity", || sensitivity(of.sensitivity))
+        .members;
+    let groups = frame.resource_groups.clone();
+    EntityFacts { name: frame.resource, attributes, groups, tags: Members::new() }
 }
 
-fn entity(uid: EntityUid) -> RestrictedExpression {
-    RestrictedExpression::new_entity_uid(uid)
+fn sensitivity(of: Sensitivity) -> Fact<'static> {
+    let level = Fact::Entity(Name::new(Kind::Level, of.as_str()));
+    Fact::Record(vec![("level", level), ("rank", Fact::Whole(of.rank()))])
 }
 
-fn string(text: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(text.to_owned())
+fn text(text: &str) -> Fact<'_> {
+    Fact::Text(Cow::Borrowed(text))
 }
 
-fn strings<T: AsRef<str>>(texts: impl Iterator<Item = T>) -> RestrictedExpression {
-    RestrictedExpression::new_set(texts.map(|text| string(text.as_ref())))
+fn owned(text: impl ToString) -> Fact<'static> {
+    Fact::Text(Cow::Owned(text.to_string()))
+}
+
+fn texts<'a, T: AsRef<str> + 'a>(texts: impl Iterator<Item = &'a T>) -> Fact<'a> {
+    Fact::Set(texts.map(|one| text(one.as_ref())).collect())
 }
 
 /// Cedar's integers are signed; what does not fit is far beyond every bound and stays there.
-fn long(value: u64) -> RestrictedExpression {
-    RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
+fn whole(value: u64) -> Fact<'static> {
+    Fact::Whole(i64::try_from(value).unwrap_or(i64::MAX))
 }

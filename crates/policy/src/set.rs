@@ -10,7 +10,8 @@ use cedar_policy::Effect;
 use crate::annotation::Annotations;
 use crate::index::{Bucket, Index};
 use crate::load::{self, Loaded};
-use crate::names::Names;
+use crate::memo::Memo;
+use crate::names::{Kind, Name, Names};
 use crate::need::Needs;
 use crate::obligation::Obligation;
 use crate::request::Frame;
@@ -24,6 +25,8 @@ pub struct PolicySet {
     hash: String,
     names: Names,
     index: Index,
+    /// Answers given before; `None` where each is to be found anew.
+    memo: Option<Memo>,
 }
 
 /// One policy of a set.
@@ -65,18 +68,25 @@ impl PolicySet {
             names: Names::new(&scopes).map_err(|fault| fault.to_string())?,
             index: Index::build(filed).map_err(|fault| fault.to_string())?,
             policies,
+            memo: Some(Memo::new()),
         })
     }
 
-    /// The same policies without index: every request evaluates them all, on all facts. This is
-    /// the yardstick that the index is measured and tested against.
+    /// The same policies without a memory: every question is put to Cedar, however often it was
+    /// asked. For measurements.
+    pub fn forgetful(self) -> Self {
+        Self { memo: None, ..self }
+    }
+
+    /// The same policies without index or memory: every request evaluates them all, on all facts.
+    /// This is the yardstick that both are measured and tested against.
     ///
     /// # Errors
     ///
     /// Never for a set that was loaded.
     pub fn unindexed(self) -> Result<Self, cedar::PolicySetError> {
         let index = Index::flat(self.policies.values().map(|one| &one.policy))?;
-        Ok(Self { index, ..self })
+        Ok(Self { index, memo: None, ..self })
     }
 
     /// `sha-256:` and the hash of the policies and the schema. It depends on nothing else: not on
@@ -99,13 +109,21 @@ impl PolicySet {
         &self.names
     }
 
+    pub(crate) fn memo(&self) -> Option<&Memo> {
+        self.memo.as_ref()
+    }
+
     /// The buckets that can matter for a request.
     pub(crate) fn slice(&self, frame: &Frame<'_>) -> Vec<&Bucket> {
-        let with_groups = |uid, groups| self.index.keys(std::iter::once(uid).chain(groups));
+        let with = |name, groups: &[Name<'_>]| {
+            self.index.keys(std::iter::once(name).chain(groups.iter().copied()))
+        };
+        let action = |id| Name::new(Kind::Action, id);
+        let groups = frame.action.groups.iter().map(|group| action(group));
         self.index.slice(
-            &with_groups(&frame.principal, &frame.principal_groups),
-            &with_groups(&frame.action.uid, &frame.action.groups),
-            &with_groups(&frame.resource, &frame.resource_groups),
+            &with(frame.principal, &frame.principal_groups),
+            &self.index.keys(std::iter::once(action(&frame.action.id)).chain(groups)),
+            &with(frame.resource, &frame.resource_groups),
         )
     }
 }

@@ -1,6 +1,7 @@
 //! The evaluation itself: facts in, answer out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bailiwick_core::outcome::Outcome;
 use cedar_policy::{AuthorizationError, Authorizer, Decision as CedarDecision};
@@ -8,7 +9,9 @@ use serde::Serialize;
 
 use crate::act::Act;
 use crate::facts::Facts;
+use crate::index::Bucket;
 use crate::obligation::Obligation;
+use crate::question::Question;
 use crate::request::{self, Frame, Unaskable};
 use crate::set::PolicySet;
 
@@ -51,7 +54,7 @@ impl From<Unaskable> for Verdict {
 
 /// Evaluates the policies that can matter. A policy that cannot be evaluated denies.
 pub(crate) fn evaluate(set: &PolicySet, act: &Act, facts: &Facts) -> Verdict {
-    match ask(set, act, facts) {
+    match answer(set, act, facts) {
         Ok(answer) => answer.verdict(set, act, facts),
         Err(unaskable) => unaskable.into(),
     }
@@ -59,21 +62,30 @@ pub(crate) fn evaluate(set: &PolicySet, act: &Act, facts: &Facts) -> Verdict {
 
 /// Ids of the policies whose conditions hold, and of those that could not be evaluated.
 #[derive(Debug, Default)]
-struct Answer<'a> {
-    forbids: BTreeSet<&'a str>,
-    permits: BTreeSet<&'a str>,
-    errors: BTreeSet<&'a str>,
+pub(crate) struct Answer {
+    forbids: BTreeSet<String>,
+    permits: BTreeSet<String>,
+    errors: BTreeSet<String>,
 }
 
-fn ask<'a>(set: &'a PolicySet, act: &Act, facts: &Facts) -> Result<Answer<'a>, Unaskable> {
-    let names = set.names();
-    let frame = Frame::new(names, act, facts)?;
+fn answer(set: &PolicySet, act: &Act, facts: &Facts) -> Result<Arc<Answer>, Unaskable> {
+    let frame = Frame::new(set.names(), act, facts)?;
     let slice = set.slice(&frame);
     let needs = slice.iter().fold(Default::default(), |needs, bucket| bucket.needs.and(needs));
-    let (request, entities) = request::build(names, frame, act, facts, needs)?;
+    let question = request::question(frame, act, facts, needs);
+    let ask = || ask(set, &slice, &question);
+    match set.memo() {
+        Some(memo) => memo.answer(&question, &slice, ask),
+        None => ask().map(Arc::new),
+    }
+}
+
+fn ask(set: &PolicySet, slice: &[&Bucket], question: &Question<'_>) -> Result<Answer, Unaskable> {
+    let (request, entities) = question.cedar(set.names())?;
     let authorizer = Authorizer::new();
     let mut answer = Answer::default();
-    let known = |id: &cedar_policy::PolicyId| set.policy(id.as_ref()).map(|one| one.id());
+    let known =
+        |id: &cedar_policy::PolicyId| set.policy(id.as_ref()).map(|one| one.id().to_owned());
     for bucket in slice {
         let response = authorizer.is_authorized(&request, &bucket.policies, &entities);
         let reasons = response.diagnostics().reason().filter_map(known);
@@ -89,10 +101,10 @@ fn ask<'a>(set: &'a PolicySet, act: &Act, facts: &Facts) -> Result<Answer<'a>, U
     Ok(answer)
 }
 
-impl Answer<'_> {
+impl Answer {
     /// What the conditions that hold amount to. In this order: a policy in error refuses, a
     /// forbid refuses, no permit refuses, an obligation that is not met refuses.
-    fn verdict(self, set: &PolicySet, act: &Act, facts: &Facts) -> Verdict {
+    fn verdict(&self, set: &PolicySet, act: &Act, facts: &Facts) -> Verdict {
         if !self.errors.is_empty() {
             let reason = format!("policy could not be evaluated: {}", listed(&self.errors));
             return Verdict {
@@ -121,7 +133,7 @@ impl Answer<'_> {
     }
 }
 
-fn forbidden(set: &PolicySet, forbids: &BTreeSet<&str>) -> Verdict {
+fn forbidden(set: &PolicySet, forbids: &BTreeSet<String>) -> Verdict {
     let policies = || forbids.iter().filter_map(|id| set.policy(id));
     let outcome = policies().find_map(|one| one.code()).unwrap_or(Outcome::PolicyDenied);
     let reason = policies()
@@ -134,7 +146,7 @@ fn forbidden(set: &PolicySet, forbids: &BTreeSet<&str>) -> Verdict {
     }
 }
 
-fn obligations(set: &PolicySet, ids: &BTreeSet<&str>) -> Vec<Obligation> {
+fn obligations(set: &PolicySet, ids: &BTreeSet<String>) -> Vec<Obligation> {
     let all: BTreeSet<Obligation> = ids
         .iter()
         .filter_map(|id| set.policy(id))
@@ -143,12 +155,12 @@ fn obligations(set: &PolicySet, ids: &BTreeSet<&str>) -> Vec<Obligation> {
     all.into_iter().collect()
 }
 
-fn owned(ids: &BTreeSet<&str>) -> Vec<String> {
-    ids.iter().map(|id| (*id).to_owned()).collect()
+fn owned(ids: &BTreeSet<String>) -> Vec<String> {
+    ids.iter().cloned().collect()
 }
 
-fn listed(ids: &BTreeSet<&str>) -> String {
-    ids.iter().copied().collect::<Vec<_>>().join(", ")
+fn listed(ids: &BTreeSet<String>) -> String {
+    ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn described(act: &Act, facts: &Facts) -> String {

@@ -1,47 +1,47 @@
 //! Arguments of an invocation as tags of one entity.
 
-use cedar_policy::{Entity, EntityAttrEvaluationError, RestrictedExpression};
+use std::borrow::Cow;
+
 use serde_json::{Map, Number, Value};
 
-use crate::names::Names;
+use crate::names::{Kind, Name};
+use crate::question::{EntityFacts, Fact, Members};
+
+/// The entity.
+pub(super) const NAME: Name<'static> = Name::new(Kind::Arguments, "call");
 
 /// Magnitude Cedar's decimals end at.
 const DECIMAL_MAX: f64 = 922_337_203_685_477.0;
 
 /// The entity with one tag for each argument.
-pub(super) fn entity(
-    names: &Names,
-    arguments: &Map<String, Value>,
-) -> Result<Entity, EntityAttrEvaluationError> {
-    let tags = arguments.iter().map(|(name, value)| (name.clone(), tag(value)));
-    Entity::new_with_tags(names.arguments.clone(), [], [], tags.collect::<Vec<_>>())
+pub(super) fn entity(arguments: &Map<String, Value>) -> EntityFacts<'_> {
+    let tags = arguments.iter().map(|(name, value)| (name.as_str(), tag(value))).collect();
+    EntityFacts { name: NAME, attributes: Members::new(), groups: Vec::new(), tags }
 }
 
 /// What policy sees of one argument: a record with a member for its type. An object has none.
-fn tag(value: &Value) -> RestrictedExpression {
-    let string = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let mut members = Vec::with_capacity(2);
+fn tag(value: &Value) -> Fact<'_> {
+    let text = |text| Fact::Text(Cow::Borrowed(text));
+    let mut members = Members::new();
     match value {
         Value::Null | Value::Object(_) => {}
-        Value::Bool(flag) => members.push(("flag", RestrictedExpression::new_bool(*flag))),
-        Value::String(text) => members.push(("text", string(text))),
+        Value::Bool(flag) => members.push(("flag", Fact::Flag(*flag))),
+        Value::String(string) => members.push(("text", text(string))),
         Value::Number(number) => {
             if let Some(whole) = whole(number) {
-                members.push(("whole", RestrictedExpression::new_long(whole)));
+                members.push(("whole", Fact::Whole(whole)));
             }
-            members.push(("decimal", RestrictedExpression::new_decimal(decimal(number))));
+            members.push(("decimal", Fact::Decimal(decimal(number))));
         }
         Value::Array(items) => {
             let items = items.iter().map(|item| match item {
-                Value::String(text) => string(text),
-                other => RestrictedExpression::new_string(other.to_string()),
+                Value::String(string) => text(string),
+                other => Fact::Text(Cow::Owned(other.to_string())),
             });
-            members.push(("items", RestrictedExpression::new_set(items.collect::<Vec<_>>())));
+            members.push(("items", Fact::Set(items.collect())));
         }
     }
-    // A record fails only on a member that is there twice.
-    RestrictedExpression::new_record(members.into_iter().map(|(name, one)| (name.to_owned(), one)))
-        .unwrap_or_else(|_| RestrictedExpression::new_bool(false))
+    Fact::Record(members)
 }
 
 fn whole(number: &Number) -> Option<i64> {

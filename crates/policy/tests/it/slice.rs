@@ -1,4 +1,5 @@
-//! The index never changes an answer: not allow or deny, not the grounds, not the obligations.
+//! Neither index nor memory ever changes an answer: not allow or deny, not the grounds, not the
+//! obligations.
 
 use std::fmt::Write as _;
 
@@ -197,6 +198,7 @@ proptest! {
         let indexed = PolicySet::load(&sources).unwrap();
         let unindexed = PolicySet::load(&sources).unwrap().unindexed().unwrap();
         prop_assert_eq!(indexed.hash(), unindexed.hash());
+        let forgetful = PolicySet::load(&sources).unwrap().forgetful();
         // A scope that no policy names is asked for through a stand-in; here none needs one.
         let named = PolicySet::load(&[sources.clone(), vec![naming_every_scope()]].concat()).unwrap();
         for (act, changes) in requests {
@@ -205,6 +207,11 @@ proptest! {
                 ask(&indexed, &act, &facts),
                 ask(&unindexed, &act, &facts),
                 "{:?} {:?} among {:#?}", act, changes, sources
+            );
+            prop_assert_eq!(
+                ask(&indexed, &act, &facts),
+                ask(&forgetful, &act, &facts),
+                "asked again: {:?} {:?} among {:#?}", act, changes, sources
             );
             prop_assert_eq!(
                 ask(&indexed, &act, &facts),
