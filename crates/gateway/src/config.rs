@@ -19,6 +19,7 @@ use crate::carry::CarryConfig;
 use crate::connector::{ConnectorConfig, SecretConfig};
 use crate::http_api::HttpConfig;
 use crate::mcp::McpConfig;
+use crate::upstream::UpstreamTlsConfig;
 
 /// Everything `bailiwick gateway` needs to know before it starts.
 #[derive(Clone, Debug, Deserialize)]
@@ -267,6 +268,9 @@ pub struct RouteConfig {
     /// The system, as policies name it; by default the route's name.
     #[serde(default)]
     pub system: Option<String>,
+    /// Whom the upstream's certificate is believed from, and who the gateway is to it.
+    #[serde(default)]
+    pub upstream_tls: Option<UpstreamTlsConfig>,
     /// The team that answers for the system.
     pub owner: String,
     /// How far the upstream can honour a chain. `wrapped` needs a connector.
@@ -305,6 +309,9 @@ impl RouteConfig {
         }
         if let Some(connector) = &mut self.connector {
             connector.resolve(base);
+        }
+        if let Some(tls) = &mut self.upstream_tls {
+            tls.resolve(base);
         }
         for path in self.carry.trusted_keys.iter_mut().filter(|path| path.is_relative()) {
             *path = base.join(&path);

@@ -43,7 +43,7 @@ impl Errands for Errand<'_> {
         let now = gateway.clock.now();
         gateway.standing.require_alive(chain, route.sensitivity, now)?;
         let (request, _) = prepare(gateway, route, outgoing, None, None, true).await?;
-        let response = send(gateway, request).await?;
+        let response = send(gateway, route, request).await?;
         let status = response.status();
         if let Some(connector) = &route.connector {
             connector.answered(status, None, now);

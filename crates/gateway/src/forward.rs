@@ -28,6 +28,7 @@ use crate::route::Route;
 use crate::shown::show;
 use crate::stop::Stop;
 use crate::stream::{Body, Ended, Ending, Guarded, full};
+use crate::upstream;
 
 /// A reply longer than this is cut when its chain dies, even when its length is known.
 const SHORT_REPLY_BYTES: u64 = 64 * 1024;
@@ -116,7 +117,7 @@ pub(crate) async fn forward(
     let body = body.filter(|_| tag.is_some());
     let request = prepare(gateway, route, outgoing, body, tag.as_ref(), hooked).await;
     let answer = match request {
-        Ok((request, echo)) => send(gateway, request).await.map(|response| (response, echo)),
+        Ok((request, echo)) => send(gateway, route, request).await.map(|response| (response, echo)),
         Err(stop) => Err(stop),
     };
     let (response, echo) = match answer {
@@ -235,14 +236,17 @@ pub(crate) async fn prepare(
 /// Sends a request to its upstream.
 pub(crate) async fn send(
     gateway: &Gateway,
+    route: &Route,
     request: Request<Body>,
 ) -> Result<Response<Incoming>, Stop> {
+    let client = route.connections.as_ref().unwrap_or(&gateway.upstream).client();
     let limit = Duration::from_millis(gateway.config.limits.upstream_timeout_ms);
-    match tokio::time::timeout(limit, gateway.upstream.request(request)).await {
+    match tokio::time::timeout(limit, client.request(request)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the upstream cannot be reached");
-            Err(Stop::new(ProblemCode::BadGateway, "the upstream cannot be reached"))
+            let causes = upstream::causes(&error);
+            tracing::warn!(%error, %causes, "the upstream cannot be reached");
+            Err(Stop::new(ProblemCode::BadGateway, upstream::why(&error)))
         }
         Err(_) => Err(Stop::new(
             ProblemCode::GatewayTimeout,

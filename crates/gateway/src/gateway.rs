@@ -7,9 +7,6 @@ use bailiwick_core::cache::VerifiedCache;
 use bailiwick_core::crypto;
 use bailiwick_core::time::UnixMillis;
 use bailiwick_identity::{NonceIssuer, ReplayGuard};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 
 use crate::approvals::Approvals;
 use crate::budget::Budgets;
@@ -22,13 +19,10 @@ use crate::reads::Reads;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
-use crate::stream::Body;
+use crate::upstream::Upstreams;
 
 /// Refusals a second that are recorded for callers who have not said who they are.
 const NOISE_PER_SECOND_MAX: u64 = 200;
-
-/// The client that talks to upstreams.
-pub(crate) type UpstreamClient = Client<HttpsConnector<HttpConnector>, Body>;
 
 /// The enforcement point. Shared by every request; its parts change under their own locks.
 pub(crate) struct Gateway {
@@ -48,7 +42,8 @@ pub(crate) struct Gateway {
     pub(crate) settled: Settled,
     pub(crate) metrics: Metrics,
     pub(crate) noise: Noise,
-    pub(crate) upstream: UpstreamClient,
+    /// The way to upstreams whose route says nothing of TLS.
+    pub(crate) upstream: Upstreams,
     /// Requests that may be in flight at once.
     pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
 }

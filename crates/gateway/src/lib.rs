@@ -48,6 +48,7 @@ mod stop;
 mod stream;
 mod trust;
 mod uplink;
+mod upstream;
 
 pub use self::config::{Config, ConfigError};
 pub use self::mcp::{Pin, PinsError, approve_pin, pins_path, read_pins};

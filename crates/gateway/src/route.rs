@@ -11,6 +11,7 @@ use crate::config::{Config, RouteConfig};
 use crate::connector::Connector;
 use crate::http_api::{HttpAdapter, canonical};
 use crate::mcp::McpAdapter;
+use crate::upstream::{UpstreamTlsConfig, Upstreams};
 use crate::{downstreams, ext_authz};
 
 /// How a route's requests are read.
@@ -35,6 +36,8 @@ pub(crate) struct Route {
     pub(crate) sensitivity: Sensitivity,
     pub(crate) offline_hops: bool,
     pub(crate) upstream: Upstream,
+    /// The way there, where the route says whom it trusts.
+    pub(crate) connections: Option<Upstreams>,
     pub(crate) adapter: Adapter,
     pub(crate) connector: Option<Connector>,
     pub(crate) carry: CarryConfig,
@@ -177,6 +180,10 @@ impl Route {
         }
         faults.extend(entry.carry.fault());
         let upstream = Upstream::parse(&entry.upstream).map_err(|fault| faults.push(fault)).ok();
+        let connections = upstream
+            .as_ref()
+            .map_or(Ok(None), |upstream| connections(entry.upstream_tls.as_ref(), upstream));
+        let connections = connections.map_err(|found| faults.extend(found)).unwrap_or_default();
         let adapter = adapter(entry, config).map_err(|found| faults.extend(found)).ok();
         let connector = match &entry.connector {
             None => None,
@@ -201,11 +208,25 @@ impl Route {
             sensitivity: entry.sensitivity,
             offline_hops: entry.offline_hops,
             upstream,
+            connections,
             adapter,
             connector,
             carry: entry.carry.clone(),
         })
     }
+}
+
+fn connections(
+    tls: Option<&UpstreamTlsConfig>,
+    upstream: &Upstream,
+) -> Result<Option<Upstreams>, Vec<String>> {
+    let Some(tls) = tls else { return Ok(None) };
+    if upstream.scheme != http::uri::Scheme::HTTPS {
+        let fault = "[route.upstream_tls] is for an `upstream` that is https; give one, or leave the \
+                     table out";
+        return Err(vec![fault.to_owned()]);
+    }
+    Upstreams::of(tls).map(Some)
 }
 
 fn adapter(entry: &RouteConfig, config: &Config) -> Result<Adapter, Vec<String>> {

@@ -8,9 +8,6 @@ use bailiwick_core::cache::VerifiedCache;
 use bailiwick_core::crypto;
 use bailiwick_core::time::UnixMillis;
 use bailiwick_identity::{NonceIssuer, ReplayGuard};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::TcpListener;
 
 use crate::approvals::Approvals;
@@ -18,7 +15,7 @@ use crate::budget::Budgets;
 use crate::carry::Carrier;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gateway::{Gateway, Noise, UpstreamClient};
+use crate::gateway::{Gateway, Noise};
 use crate::link::Link;
 use crate::listener::{self, Tls};
 use crate::metrics::Metrics;
@@ -27,15 +24,11 @@ use crate::reads::Reads;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
+use crate::upstream::Upstreams;
 use crate::{downstreams, ext_authz, feed, management, ship};
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
-/// How long an idle connection to an upstream is kept: shorter than common servers keep theirs, so that a
-/// call does not meet one that is just being closed.
-const IDLE_CONNECTION: std::time::Duration = std::time::Duration::from_secs(4);
-/// Idle connections kept for each upstream.
-const IDLE_CONNECTIONS_MAX: usize = 256;
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +130,7 @@ impl Server {
             .map_err(|error| StartError::Carry(error.to_string()))?;
         let replay = ReplayGuard::new(config.limits.proofs_remembered_max);
         replay.preload(recovered.proofs.iter().copied());
+        let upstream = Upstreams::public().map_err(StartError::Routes)?;
         let mut nonce_key = [0; 32];
         crypto::fill_random(&mut nonce_key).map_err(|_| StartError::Random)?;
         let gateway = Gateway {
@@ -152,7 +146,7 @@ impl Server {
             settled: Settled::default(),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             noise: Noise::default(),
-            upstream: upstream_client(),
+            upstream,
             in_flight: Arc::new(tokio::sync::Semaphore::new(config.limits.requests_in_flight_max)),
             spool,
             clock,
@@ -222,21 +216,4 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener
         .local_addr()
         .map_err(|source| StartError::File { path: "the listener".to_owned(), source })
-}
-
-fn upstream_client() -> UpstreamClient {
-    let mut plain = HttpConnector::new();
-    // A body that is written after its head must not wait for the upstream's delayed acknowledgement.
-    plain.set_nodelay(true);
-    plain.enforce_http(false);
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(plain);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .build(connector)
 }

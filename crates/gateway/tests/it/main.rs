@@ -23,4 +23,5 @@ mod reads;
 mod spellings;
 mod spool;
 mod streams;
+mod upstreams;
 mod wire;
