@@ -132,6 +132,8 @@ pub struct LimitsConfig {
     pub upstream_timeout_ms: u64,
     /// Longest silence within a streaming body, in milliseconds.
     pub idle_timeout_ms: u64,
+    /// Longest life of an upgraded connection, in milliseconds.
+    pub tunnel_timeout_ms: u64,
     /// Longest time that requests in flight may take to end after a shutdown is asked for.
     pub drain_timeout_ms: u64,
     /// Proofs remembered for replay detection.
@@ -147,6 +149,7 @@ impl Default for LimitsConfig {
             header_timeout_ms: 10_000,
             upstream_timeout_ms: 30_000,
             idle_timeout_ms: 300_000,
+            tunnel_timeout_ms: 3_600_000,
             drain_timeout_ms: 10_000,
             proofs_remembered_max: 1_000_000,
         }

@@ -46,6 +46,7 @@ use crate::refusal;
 use crate::route::{Adapter, Route};
 use crate::stop::Stop;
 use crate::stream::Ending;
+use crate::upgrade;
 
 /// `google.rpc.Code`.
 const OK: i32 = 0;
@@ -161,6 +162,7 @@ async fn decide_on(
                       front of this route, or let its connector say `envoy = true`";
         return Err(Stop::new(ProblemCode::NotFound, detail));
     }
+    upgrade::require_none(&parts.headers)?;
     let url = format!("{}{}", gateway.config.public_url, parts.uri.path());
     let method = parts.method.as_str();
     let presented = Presented { headers: &parts.headers, peer: None, method, url: &url };

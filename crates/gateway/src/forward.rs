@@ -15,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::authorize::Allowed;
 use crate::call::{Outgoing, OutgoingBody};
@@ -28,7 +29,9 @@ use crate::route::Route;
 use crate::shown::show;
 use crate::stop::Stop;
 use crate::stream::{Body, Ended, Ending, Guarded, full};
-use crate::upstream;
+use crate::tunnel::Tunnel;
+use crate::upgrade::Upgrade;
+use crate::upstream::{self, UpstreamClient, Upstreams};
 
 /// A reply longer than this is cut when its chain dies, even when its length is known.
 const SHORT_REPLY_BYTES: u64 = 64 * 1024;
@@ -85,7 +88,17 @@ pub(crate) struct Sending<'a> {
     /// The body as it came, for a request whose adapter did not read it.
     pub(crate) body: Option<Incoming>,
     pub(crate) hooks: Vec<Box<dyn ReplyHook>>,
-    pub(crate) place: tokio::sync::OwnedSemaphorePermit,
+    pub(crate) place: OwnedSemaphorePermit,
+    /// What the connection is to become, where that may be asked for.
+    pub(crate) upgrade: Option<Upgrade>,
+}
+
+/// A request on its way, and what its end is told to.
+struct Outward {
+    chain: Option<Arc<VerifiedChain>>,
+    outgoing: Outgoing,
+    tag: Option<ProvenanceTag>,
+    outcome: Option<Outcoming>,
 }
 
 /// Sends a cleared request and gives its reply, streaming.
@@ -96,39 +109,31 @@ pub(crate) async fn forward(
     cleared: Cleared,
     sending: Sending<'_>,
 ) -> Result<Response<Body>, Stop> {
-    let Sending { gateway, route, body, mut hooks, place } = sending;
-    let watch = Stopwatch::start();
-    let (chain, outgoing, tag, mut outcome) = match cleared {
-        Cleared::Open(outgoing) => (None, outgoing, None, None),
-        Cleared::Plumbing(chain, outgoing) => (Some(chain), outgoing, None, None),
-        Cleared::Call(recorded) => {
-            let Allowed { chain, permit, recorder, .. } = recorded.into_inner();
-            hooks.extend(recorder);
-            let (decision, outgoing) = permit.into_parts();
-            let tag = ProvenanceTag::new(&chain, &decision);
-            let task = chain.claims().txn;
-            let (gateway, name) = (Arc::clone(gateway), Arc::clone(&route.name));
-            let outcome = Outcoming::new(gateway, name, decision.id, task, watch);
-            (Some(chain), outgoing, Some(tag), Some(outcome))
-        }
-    };
+    let Sending { gateway, route, body, mut hooks, place, upgrade } = sending;
+    let outward = Outward::begin(gateway, route, cleared, &mut hooks);
+    let Outward { chain, outgoing, tag, mut outcome } = outward;
     let hooked = !hooks.is_empty();
     // A body that nobody looked at goes on with a permit only, which says that nobody has to.
     let body = body.filter(|_| tag.is_some());
-    let request = prepare(gateway, route, outgoing, body, tag.as_ref(), hooked).await;
-    let answer = match request {
-        Ok((request, echo)) => send(gateway, route, request).await.map(|response| (response, echo)),
-        Err(stop) => Err(stop),
-    };
+    let (tag, asked) = (tag.as_ref(), upgrade.as_ref());
+    let answer = exchange(gateway, route, outgoing, body, tag, hooked, asked).await;
     let (response, echo) = match answer {
         Ok(answer) => answer,
         Err(stop) => return Err(failed(outcome, stop)),
     };
-    if let Err(stop) = tell_connector(gateway, route, response.status(), tag.as_ref()) {
-        return Err(failed(outcome, stop));
-    }
     if let Some(outcome) = &mut outcome {
         outcome.answered(response.status());
+    }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return match (upgrade, chain, outcome) {
+            (Some(upgrade), Some(chain), Some(outcome)) => {
+                switch(gateway, response, upgrade, chain, outcome, place)
+            }
+            (_, _, outcome) => {
+                let detail = "the upstream switched to another protocol, which nobody asked for";
+                Err(failed(outcome, Stop::new(ProblemCode::BadGateway, detail)))
+            }
+        };
     }
     let (mut parts, body) = response.into_parts();
     hooks.iter_mut().for_each(|hook| hook.head(&parts));
@@ -158,6 +163,76 @@ pub(crate) async fn forward(
         chain.filter(|_| !short).map(|chain| -> Ended { Box::pin(gateway.standing.ended(&chain)) });
     let body = Guarded::guard(body, idle, ended, filter, outcome, place);
     Ok(Response::from_parts(parts, body))
+}
+
+impl Outward {
+    fn begin(
+        gateway: &Arc<Gateway>,
+        route: &Route,
+        cleared: Cleared,
+        hooks: &mut Vec<Box<dyn ReplyHook>>,
+    ) -> Self {
+        let watch = Stopwatch::start();
+        let (chain, outgoing) = match cleared {
+            Cleared::Open(outgoing) => (None, outgoing),
+            Cleared::Plumbing(chain, outgoing) => (Some(chain), outgoing),
+            Cleared::Call(recorded) => {
+                let Allowed { chain, permit, recorder, .. } = recorded.into_inner();
+                hooks.extend(recorder);
+                let (decision, outgoing) = permit.into_parts();
+                let tag = Some(ProvenanceTag::new(&chain, &decision));
+                let task = chain.claims().txn;
+                let (gateway, name) = (Arc::clone(gateway), Arc::clone(&route.name));
+                let outcome = Some(Outcoming::new(gateway, name, decision.id, task, watch));
+                return Self { chain: Some(chain), outgoing, tag, outcome };
+            }
+        };
+        Self { chain, outgoing, tag: None, outcome: None }
+    }
+}
+
+/// Sends a request and gives the head of its answer, and what to look for in the rest.
+async fn exchange(
+    gateway: &Gateway,
+    route: &Route,
+    outgoing: Outgoing,
+    body: Option<Incoming>,
+    tag: Option<&ProvenanceTag>,
+    hooked: bool,
+    upgrade: Option<&Upgrade>,
+) -> Result<(Response<Incoming>, Option<Echo>), Stop> {
+    let (mut request, echo) = prepare(gateway, route, outgoing, body, tag, hooked).await?;
+    let response = match upgrade {
+        None => send(gateway, route, request).await?,
+        Some(upgrade) => {
+            upgrade.ask(request.headers_mut());
+            send_by(gateway, ways(gateway, route).client(true), request).await?
+        }
+    };
+    tell_connector(gateway, route, response.status(), tag)?;
+    Ok((response, echo))
+}
+
+/// Both sides agreed: the answer that says so, and the tunnel that follows it.
+fn switch(
+    gateway: &Arc<Gateway>,
+    mut response: Response<Incoming>,
+    upgrade: Upgrade,
+    chain: Arc<VerifiedChain>,
+    outcome: Outcoming,
+    place: OwnedSemaphorePermit,
+) -> Result<Response<Body>, Stop> {
+    if !upgrade.is(response.headers()) {
+        let detail = "the upstream switched to another protocol than it was asked for";
+        return Err(failed(Some(outcome), Stop::new(ProblemCode::BadGateway, detail)));
+    }
+    let upstream = hyper::upgrade::on(&mut response);
+    let (mut parts, _) = response.into_parts();
+    strip_reply(&mut parts.headers);
+    upgrade.agree(&mut parts.headers);
+    let gateway = Arc::clone(gateway);
+    Tunnel { gateway, chain, outcome, place, caller: upgrade.caller, upstream }.run();
+    Ok(Response::from_parts(parts, full(Bytes::new())))
 }
 
 /// Tells the connector whether its credential was taken.
@@ -239,7 +314,19 @@ pub(crate) async fn send(
     route: &Route,
     request: Request<Body>,
 ) -> Result<Response<Incoming>, Stop> {
-    let client = route.connections.as_ref().unwrap_or(&gateway.upstream).client();
+    send_by(gateway, ways(gateway, route).client(false), request).await
+}
+
+/// The connections to a route's upstream.
+fn ways<'a>(gateway: &'a Gateway, route: &'a Route) -> &'a Upstreams {
+    route.connections.as_ref().unwrap_or(&gateway.upstream)
+}
+
+async fn send_by(
+    gateway: &Gateway,
+    client: &UpstreamClient,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, Stop> {
     let limit = Duration::from_millis(gateway.config.limits.upstream_timeout_ms);
     match tokio::time::timeout(limit, client.request(request)).await {
         Ok(Ok(response)) => Ok(response),

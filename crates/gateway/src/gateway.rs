@@ -19,6 +19,7 @@ use crate::reads::Reads;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
+use crate::tunnel::Tunnels;
 use crate::upstream::Upstreams;
 
 /// Refusals a second that are recorded for callers who have not said who they are.
@@ -44,6 +45,7 @@ pub(crate) struct Gateway {
     pub(crate) noise: Noise,
     /// The way to upstreams whose route says nothing of TLS.
     pub(crate) upstream: Upstreams,
+    pub(crate) tunnels: Tunnels,
     /// Requests that may be in flight at once.
     pub(crate) in_flight: Arc<tokio::sync::Semaphore>,
 }

@@ -33,6 +33,7 @@ use crate::call::{Asked, Call, CallEffect, Inbound, Mapped, Outgoing, OutgoingBo
 use crate::config::RouteConfig;
 use crate::stop::Stop;
 use crate::trust::TrustRule;
+use crate::upgrade::UpgradeConfig;
 
 /// An HTTP API.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -106,6 +107,10 @@ pub struct OperationConfig {
     /// What it is told besides its path parameters.
     #[serde(default)]
     pub argument: Vec<ArgumentConfig>,
+    /// What its connection may become, such as `websocket`; by default nothing. What goes through it
+    /// then is not looked at.
+    #[serde(default)]
+    pub upgrade: UpgradeConfig,
 }
 
 /// What a document does not say of one of its operations.
@@ -132,6 +137,8 @@ pub struct MappingConfig {
     pub media: Vec<String>,
     /// Arguments, in place of those that the document declares at the same place.
     pub argument: Vec<ArgumentConfig>,
+    /// What its connection may become.
+    pub upgrade: Option<UpgradeConfig>,
 }
 
 impl HttpConfig {
@@ -208,6 +215,13 @@ impl HttpAdapter {
         let Ok(path) = canonical::segments(path) else { return false };
         let found = self.operations.iter().find(|it| it.matches(&parts.method, &path).is_some());
         found.is_some_and(|operation| !operation.streams())
+    }
+
+    /// What the connection of a request may become; none when no operation has its path and method.
+    pub(crate) fn upgrade(&self, parts: &Parts, path: &str) -> Option<&UpgradeConfig> {
+        let path = canonical::segments(path).ok()?;
+        let found = self.operations.iter().find(|it| it.matches(&parts.method, &path).is_some());
+        found.map(|operation| &operation.upgrade)
     }
 
     /// Maps one request.
@@ -290,6 +304,9 @@ fn conflict(a: &Operation, b: &Operation) -> Option<String> {
         return Some(format!("{b} and {a} match the same requests"));
     }
     let alike = a.body == b.body && a.media == b.media;
+    if a.beside(b) && a.upgrade != b.upgrade {
+        return Some(format!("{b} and {a} have another `upgrade`"));
+    }
     (a.beside(b) && !alike).then(|| format!("{b} and {a} read the body in different ways"))
 }
 

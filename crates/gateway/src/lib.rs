@@ -47,6 +47,8 @@ mod start;
 mod stop;
 mod stream;
 mod trust;
+mod tunnel;
+mod upgrade;
 mod uplink;
 mod upstream;
 

@@ -102,8 +102,13 @@ pub(crate) async fn serve(
     }
     drop(listener);
     let drain = Duration::from_millis(gateway.config.limits.drain_timeout_ms);
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    let ended = async {
+        graceful.shutdown().await;
+        gateway.tunnels.ended().await;
+    };
+    if tokio::time::timeout(drain, ended).await.is_err() {
         tracing::warn!("requests were cut: they did not end within the drain time");
+        gateway.tunnels.cut().await;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bailiwick_core::{DecisionId, TaskId};
 use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use crate::clock::Stopwatch;
 use crate::gateway::Gateway;
@@ -23,6 +24,8 @@ struct Running {
     task: TaskId,
     status: u16,
     bytes: u64,
+    /// What the agent sent through a tunnel; none where there was no tunnel.
+    bytes_up: Option<u64>,
     watch: Stopwatch,
 }
 
@@ -34,7 +37,8 @@ impl Outcoming {
         task: TaskId,
         watch: Stopwatch,
     ) -> Self {
-        Self(Some(Running { gateway, route, decision, task, status: 0, bytes: 0, watch }))
+        let (status, bytes, bytes_up) = (0, 0, None);
+        Self(Some(Running { gateway, route, decision, task, status, bytes, bytes_up, watch }))
     }
 
     /// The upstream began to answer.
@@ -52,12 +56,18 @@ impl Outcoming {
         }
     }
 
-    /// The reply is over. The receipt is appended in the background: the call was decided and
-    /// recorded before it was made, and nothing is released by this.
-    pub(crate) fn ended(mut self, ending: Ending) {
-        if let Some(running) = self.0.take() {
-            running.ended(ending);
+    /// The connection was a tunnel, and so much went each way.
+    pub(crate) fn tunnelled(&mut self, up: u64, down: u64) {
+        if let Some(running) = &mut self.0 {
+            (running.bytes, running.bytes_up) = (down, Some(up));
         }
+    }
+
+    /// The reply is over. The receipt is appended in the background: the call was decided and
+    /// recorded before it was made, and nothing is released by this. Whoever has to know that it is
+    /// there waits for what this gives.
+    pub(crate) fn ended(mut self, ending: Ending) -> Option<JoinHandle<()>> {
+        self.0.take().map(|running| running.ended(ending))
     }
 }
 
@@ -70,7 +80,7 @@ impl Drop for Outcoming {
 }
 
 impl Running {
-    fn ended(self, ending: Ending) {
+    fn ended(self, ending: Ending) -> JoinHandle<()> {
         let gateway = Arc::clone(&self.gateway);
         gateway.metrics.ended(ending.as_str());
         let outcome = CallOutcome {
@@ -83,7 +93,7 @@ impl Running {
             if let Err(error) = record(&gateway.spool, outcome, LocalEffect::default()).await {
                 tracing::error!(error = %error.error, "the outcome of a call was not recorded");
             }
-        });
+        })
     }
 }
 
@@ -98,6 +108,8 @@ struct CallOutcome {
 #[derive(Serialize)]
 struct Payload<'a> {
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_up: Option<u64>,
     decision: DecisionId,
     ending: &'static str,
     route: &'a str,
@@ -114,6 +126,7 @@ impl Record for CallOutcome {
         let call = &self.call;
         let payload = Payload {
             bytes: call.bytes,
+            bytes_up: call.bytes_up,
             decision: call.decision,
             ending: self.ending.as_str(),
             route: &call.route,

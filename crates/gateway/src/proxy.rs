@@ -25,6 +25,7 @@ use crate::refusal;
 use crate::route::{Adapter, Route};
 use crate::stop::Stop;
 use crate::stream::Body;
+use crate::upgrade;
 
 /// How much of a refused request's body is read, and for how long.
 const DRAIN_BYTES_MAX: usize = 256 * 1024;
@@ -98,7 +99,7 @@ async fn serve(
         let route = Some(Arc::clone(route));
         Box::new(Refusing { stop, form: RefusalForm::Problem, route })
     };
-    require_no_upgrade(&parts).map_err(refusing)?;
+    let upgrade = upgrade::asked(&parts, route, path).map_err(refusing)?;
 
     // Who is calling. What the protocol makes public needs nobody; everything else stops here.
     let identified = {
@@ -130,7 +131,7 @@ async fn serve(
     // May it, and off it goes.
     let asking = Asking { gateway, route, identified, provenance };
     let cleared = clear(asking, asked, outgoing, attempt).await.map_err(told)?;
-    let sending = Sending { gateway, route, body: body.take(), hooks, place };
+    let sending = Sending { gateway, route, body: body.take(), hooks, place, upgrade };
     forward(cleared, sending).await.map_err(told)
 }
 
@@ -237,16 +238,6 @@ fn require_plain_connection(headers: &HeaderMap) -> Result<(), Stop> {
     }
     let detail = "`Connection` names a header that is not about the connection";
     Err(Stop::new(Outcome::Malformed, detail))
-}
-
-/// A tunnel would carry what nobody decides on.
-fn require_no_upgrade(parts: &Parts) -> Result<(), Stop> {
-    if parts.headers.contains_key(header::UPGRADE) {
-        let detail =
-            "connections are not upgraded here: what goes through a tunnel cannot be decided";
-        return Err(Stop::new(Outcome::Malformed, detail));
-    }
-    Ok(())
 }
 
 /// Whether the adapter makes this request public, such as an agent card.

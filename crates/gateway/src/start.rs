@@ -24,6 +24,7 @@ use crate::reads::Reads;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
+use crate::tunnel::Tunnels;
 use crate::upstream::Upstreams;
 use crate::{downstreams, ext_authz, feed, management, ship};
 
@@ -147,6 +148,7 @@ impl Server {
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
             noise: Noise::default(),
             upstream,
+            tunnels: Tunnels::default(),
             in_flight: Arc::new(tokio::sync::Semaphore::new(config.limits.requests_in_flight_max)),
             spool,
             clock,

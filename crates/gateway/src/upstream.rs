@@ -135,12 +135,17 @@ fn certificates(path: &Path, member: &str) -> Result<Vec<CertificateDer<'static>
     }
 }
 
-/// The way to an upstream, over HTTP/1.1 or HTTP/2.
+/// The ways to an upstream.
 #[derive(Clone, Debug)]
-pub(crate) struct Upstreams(UpstreamClient);
+pub(crate) struct Upstreams {
+    /// HTTP/1.1 or HTTP/2.
+    any: UpstreamClient,
+    /// HTTP/1.1 only: a tunnel takes its connection away.
+    tunnels: UpstreamClient,
+}
 
 impl Upstreams {
-    /// One that trusts the public roots.
+    /// Those that trust the public roots.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -148,18 +153,22 @@ impl Upstreams {
         Self::of(&UpstreamTlsConfig::default())
     }
 
-    /// That of a route that says whom it trusts.
+    /// Those of a route that says whom it trusts.
     ///
     /// # Errors
     /// What is wrong with which file, and what to do.
     pub(crate) fn of(config: &UpstreamTlsConfig) -> Result<Self, Vec<String>> {
-        let builder = HttpsConnectorBuilder::new().with_tls_config(config.client()?);
-        Ok(Self(client(builder.https_or_http().enable_all_versions().wrap_connector(plain()))))
+        let tls = config.client()?;
+        let builder = || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+        Ok(Self {
+            any: client(builder().enable_all_versions().wrap_connector(plain())),
+            tunnels: client(builder().enable_http1().wrap_connector(plain())),
+        })
     }
 
-    /// The client.
-    pub(crate) fn client(&self) -> &UpstreamClient {
-        &self.0
+    /// The client for a request; one for a tunnel has a connection of its own.
+    pub(crate) fn client(&self, tunnel: bool) -> &UpstreamClient {
+        if tunnel { &self.tunnels } else { &self.any }
     }
 }
 

@@ -250,14 +250,18 @@ fn of_gateway(word: &str, payload: &Value) -> Option<String> {
     let number = |key: &str| payload.get(key).and_then(Value::as_u64).unwrap_or_default();
     let leases = || payload.get("leases").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match word {
-        "outcome" => Some(format!(
-            "the call of decision {} was answered {} ({}, {} bytes) through {}",
-            text("decision"),
-            number("status"),
-            text("ending"),
-            number("bytes"),
-            text("route"),
-        )),
+        "outcome" => {
+            let up = payload.get("bytes_up").and_then(Value::as_u64);
+            let up = up.map(|bytes| format!(", {bytes} bytes up")).unwrap_or_default();
+            Some(format!(
+                "the call of decision {} was answered {} ({}, {} bytes{up}) through {}",
+                text("decision"),
+                number("status"),
+                text("ending"),
+                number("bytes"),
+                text("route"),
+            ))
+        }
         "budget_leased" => {
             let units = leases().iter().map(|lease| {
                 let amount = lease.get("amount_micros").and_then(Value::as_f64).unwrap_or_default();

@@ -131,6 +131,9 @@ impl Described<'_> {
             body: Some(body),
             media,
             argument,
+            upgrade: self
+                .either(mapping.upgrade.clone(), "x-bailiwick-upgrade")?
+                .unwrap_or_default(),
         }))
     }
 

@@ -16,6 +16,7 @@ use super::{OperationConfig, headers};
 use crate::call::{CallEffect, Needs};
 use crate::config::RouteConfig;
 use crate::reads::{ResultPlace, Trusted};
+use crate::upgrade::UpgradeConfig;
 
 /// How an operation's body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -45,6 +46,7 @@ pub(super) struct Operation {
     pub(super) shadows: Vec<String>,
     pub(super) body: BodyUse,
     pub(super) media: Vec<String>,
+    pub(super) upgrade: UpgradeConfig,
     system: String,
     sensitivity: Sensitivity,
     labels: Vec<String>,
@@ -82,8 +84,12 @@ impl Operation {
         if !entry.media.is_empty() && body != BodyUse::Opaque {
             faults.push("`media` is for `body = \"opaque\"`".to_owned());
         }
+        // Through a tunnel goes whatever both sides like.
+        let looks = looks && entry.upgrade.is_empty();
         let effect =
             entry.effect.unwrap_or(if looks { CallEffect::Read } else { CallEffect::Unknown });
+        let (trusts, wrapped) = (entry.trust.is_some(), route.connector.is_some());
+        faults.extend(entry.upgrade.fault(method.as_ref(), body, trusts, wrapped));
         faults.extend(Trusted::fault(entry.trust.as_ref(), effect).map(str::to_owned));
         if entry.needs.len() > NEEDS_MAX {
             faults.push(format!("more than {NEEDS_MAX} `needs`"));
@@ -113,6 +119,7 @@ impl Operation {
             shadows,
             body,
             media: entry.media.iter().map(|it| it.to_ascii_lowercase()).collect(),
+            upgrade: entry.upgrade.clone(),
             system: route.system.clone().unwrap_or_else(|| route.name.clone()),
             sensitivity: entry.sensitivity.unwrap_or(route.sensitivity),
             labels: entry.labels.clone().unwrap_or_else(|| route.labels.clone()),

@@ -23,5 +23,6 @@ mod reads;
 mod spellings;
 mod spool;
 mod streams;
+mod upgrades;
 mod upstreams;
 mod wire;

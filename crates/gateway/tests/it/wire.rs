@@ -10,7 +10,7 @@ use crate::authority::IBAN;
 use crate::edge::Edge;
 
 /// Sends raw bytes and gives the status lines of everything that comes back.
-async fn raw(edge: &Edge, text: &str) -> Vec<String> {
+pub async fn raw(edge: &Edge, text: &str) -> Vec<String> {
     let address = edge.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
