@@ -24,7 +24,7 @@ pub(crate) struct DoctorArgs {
     /// The gateway's management listener, if it can be reached from here
     #[arg(long, value_name = "URL")]
     management: Option<Url>,
-    /// Path of a GET at the gateway that must never be allowed to the task: every attack aims at it
+    /// Path of a GET that the gateway serves and the task may never call: every attack aims at it
     #[arg(long, value_name = "PATH")]
     path: String,
     /// A workflow whose first agent is the one given here; the task is revoked at the end

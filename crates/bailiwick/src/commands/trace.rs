@@ -12,6 +12,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
     /// A task, a token's jti, a decision or a ledger index
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     id: String,
 }
 

@@ -120,14 +120,19 @@ fn the_doctor_attacks_and_shows_each_denial() {
     assert!(findings.iter().all(|finding| finding["ok"] == true), "{report:#}");
 
     // A path that the task may call is no target: a good token gets through there, and that is said.
-    let ran = doctor(&served, port, "/bank/payments").exits(1);
-    let report: Value = serde_json::from_str(&ran.out).unwrap();
-    let recognised = report["findings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|finding| finding["what"].as_str().unwrap().starts_with("a good token"));
-    assert_eq!(recognised.unwrap()["ok"], false, "{report:#}");
+    // Nor is one that no operation names: nothing can be told from its refusals.
+    for (path, told) in [("/bank/payments", ""), ("/bank/nothing", "--path is no GET")] {
+        let ran = doctor(&served, port, path).exits(1);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        let recognised = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|finding| finding["what"].as_str().unwrap().starts_with("a good token"))
+            .unwrap();
+        assert_eq!(recognised["ok"], false, "{report:#}");
+        assert!(recognised["answer"].as_str().unwrap().contains(told), "{report:#}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn help_and_version_are_answers_and_nonsense_is_our_fault() {
     bench.run(&[]).exits(1);
     bench.run(&["taks", "list"]).exits(1).complains("similar subcommand exists: 'task'");
     bench.run(&["task", "show", "not-an-id"]).exits(1).complains("hyphenated UUID");
+    bench.run(&["trace", ""]).exits(1).complains("a value is required");
     bench.run(&["task", "list", "--limit", "0"]).exits(1).complains("0 is not in 1..=1000");
 }
 
