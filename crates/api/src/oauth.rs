@@ -262,6 +262,13 @@ impl OAuthError {
         body
     }
 
+    /// The same error as one of the proof of possession (RFC 9449 §5).
+    #[must_use]
+    pub fn of_proof(mut self) -> Self {
+        "invalid_dpop_proof".clone_into(&mut self.error);
+        self
+    }
+
     /// The same error, naming the logged decision.
     #[must_use]
     pub fn with_decision(mut self, decision: DecisionId) -> Self {

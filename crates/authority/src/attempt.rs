@@ -74,10 +74,11 @@ impl Attempt {
     /// A refusal of somebody who has not said who they are is recorded too, up to a rate: past it
     /// the answer is `rate_limited`, so that noise cannot fill the ledger.
     pub(crate) async fn refuse(self, authority: &Authority, stop: Stop) -> Fault {
+        let of_proof = matches!(stop, Stop::Proof(..));
         let denial = match stop {
             Stop::Nonce => return Stop::Nonce.into_fault(),
             Stop::Policy(denial) => *denial,
-            Stop::Code(ProblemCode::Outcome(outcome), detail) => {
+            Stop::Code(ProblemCode::Outcome(outcome), detail) | Stop::Proof(outcome, detail) => {
                 self.denial(authority, outcome, detail)
             }
             other @ Stop::Code(..) => return other.into_fault(),
@@ -112,6 +113,7 @@ impl Attempt {
                 decision: Some(id),
                 ledger_index: Some(recorded.index().0),
                 determining,
+                of_proof,
                 ..Fault::new(outcome, detail)
             },
             Err(error) => Stop::from(error.error).into_fault(),

@@ -145,7 +145,7 @@ impl Authority {
     ) -> Result<ProvenKey, Stop> {
         let access_token_hash = access_token.map(|token| crypto::sha256(token.as_bytes()));
         let expect = ProofExpectation { method, url, access_token_hash, nonce };
-        let verified = verify_proof(proof, &expect, now)?;
+        let verified = verify_proof(proof, &expect, now).map_err(Stop::of_proof)?;
         let (jti_hash, expires_ms) = (verified.jti_hash(), verified.expires());
         self.replay.check_and_insert(jti_hash, expires_ms, now).map_err(|_| {
             Stop::new(Outcome::ProofReplayed, "the proof was used before; make a new one")

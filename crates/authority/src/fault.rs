@@ -24,6 +24,9 @@ pub struct Fault {
     pub determining: Vec<String>,
     /// The proof has to be made again with the server's nonce (RFC 9449 §8); not a refusal.
     pub nonce_required: bool,
+    /// It is the proof of possession that is refused, whatever the code: to OAuth clients that has a name
+    /// of its own (RFC 9449 §5).
+    pub of_proof: bool,
 }
 
 impl Fault {
@@ -36,6 +39,7 @@ impl Fault {
             ledger_index: None,
             determining: Vec::new(),
             nonce_required: false,
+            of_proof: false,
         }
     }
 
@@ -56,6 +60,8 @@ impl From<StoreError> for Fault {
 pub(crate) enum Stop {
     /// The code refuses.
     Code(ProblemCode, String),
+    /// The proof of possession is refused.
+    Proof(Outcome, String),
     /// Policy refuses.
     Policy(Box<Denial<()>>),
     /// The caller has to use the server's nonce.
@@ -67,10 +73,19 @@ impl Stop {
         Self::Code(code.into(), detail.into())
     }
 
+    /// What is wrong with a proof of possession.
+    pub(crate) fn of_proof(error: IdentityError) -> Self {
+        match error {
+            IdentityError::NonceRequired => Self::Nonce,
+            other => Self::Proof(other.code(), format!("the DPoP proof: {other}")),
+        }
+    }
+
     /// The refusal where nothing is to be recorded (reads, management).
     pub(crate) fn into_fault(self) -> Fault {
         match self {
             Self::Code(code, detail) => Fault::new(code, detail),
+            Self::Proof(outcome, detail) => Fault { of_proof: true, ..Fault::new(outcome, detail) },
             Self::Policy(denial) => {
                 Fault::new(denial.outcome(), denial.decision().reason.clone().unwrap_or_default())
             }

@@ -2,6 +2,7 @@
 
 use bailiwick_api::{PROBLEM_JSON, Problem, ProblemCode};
 use bailiwick_core::crypto;
+use bailiwick_identity::PROOF_ALGORITHMS;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
@@ -82,7 +83,7 @@ fn challenge(
     nonce_required: bool,
     headers: &mut http::HeaderMap,
 ) {
-    let mut value = "DPoP algs=\"EdDSA ES256\"".to_owned();
+    let mut value = format!("DPoP algs=\"{}\"", PROOF_ALGORITHMS.join(" "));
     if nonce_required {
         value.push_str(", error=\"use_dpop_nonce\"");
     }
@@ -117,7 +118,7 @@ pub(crate) fn well_known(gateway: &Gateway, parts: &Parts) -> Option<Response<Bo
         "authorization_servers": [gateway.config.authority.issuer],
         "bearer_methods_supported": ["header"],
         "dpop_bound_access_tokens_required": true,
-        "dpop_signing_alg_values_supported": ["EdDSA", "ES256"],
+        "dpop_signing_alg_values_supported": PROOF_ALGORITHMS,
         "tls_client_certificate_bound_access_tokens": gateway.config.tls.is_some(),
         "authorization_details_types_supported": [bailiwick_api::DETAIL_TYPE_DELEGATION],
         "bailiwick_audience": route.audience,

@@ -7,6 +7,7 @@ mod target;
 use std::borrow::Cow;
 use std::fmt;
 
+use bailiwick_core::crypto::Algorithm;
 use bailiwick_core::{Sha256Hash, Thumbprint, UnixMillis, VerifyingKey, sha256};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -15,6 +16,10 @@ use self::nonce::NonceIssuer;
 use crate::error::IdentityError;
 use crate::jwt::{CompactParts, decode};
 use crate::limits::{PROOF_AGE_SECONDS_MAX, PROOF_BYTES_MAX, PROOF_TEXT_BYTES_MAX, SKEW_SECONDS};
+
+/// What the `alg` of a proof may be. `Ed25519` is the name that RFC 9864 gives to `EdDSA` with such a key,
+/// and what stock clients write by now.
+pub const PROOF_ALGORITHMS: [&str; 3] = ["Ed25519", "EdDSA", "ES256"];
 
 /// What a server nonce means for a proof.
 #[derive(Debug, Clone, Copy)]
@@ -183,7 +188,11 @@ impl ProofHeader<'_> {
             ));
         }
         let key = self.jwk.verifying_key()?;
-        if key.algorithm().name() != self.alg {
+        let names: &[&str] = match key.algorithm() {
+            Algorithm::EdDsa => &["Ed25519", "EdDSA"],
+            Algorithm::Es256 => &["ES256"],
+        };
+        if !names.contains(&&*self.alg) {
             return Err(IdentityError::SignatureInvalid("`alg` is not that of the proof's key"));
         }
         Ok(key)

@@ -29,7 +29,7 @@ pub use assertion::{AssertionError, AssertionKey, CLIENT_ASSERTION_TYPE};
 pub use config::{ConfigError, ForeignAlgorithm, IssuerConfig, IssuerKind, JwksSource};
 pub use dpop::nonce::NonceIssuer;
 pub use dpop::replay::{ReplayGuard, Replayed};
-pub use dpop::{NonceRule, ProofExpectation, VerifiedProof, verify_proof};
+pub use dpop::{NonceRule, PROOF_ALGORITHMS, ProofExpectation, VerifiedProof, verify_proof};
 pub use error::IdentityError;
 pub use fetch::{KeyClient, KeyClientOptions};
 pub use issuers::Issuers;

@@ -194,7 +194,7 @@ impl Asking<'_> {
     fn why(&self, stop: &Stop) -> Vec<String> {
         let policy = match stop {
             Stop::Policy(denial) => denial.decision().reason.clone(),
-            Stop::Code(..) | Stop::Nonce => None,
+            Stop::Code(..) | Stop::Proof(..) | Stop::Nonce => None,
         };
         self.asked.iter().cloned().chain(policy).collect()
     }

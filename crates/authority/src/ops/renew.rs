@@ -22,7 +22,7 @@ use crate::spine::Issued;
 pub(crate) struct Renew<'a> {
     /// The caller's own hop token.
     pub(crate) token: &'a str,
-    /// Its proof, with `ath`.
+    /// A proof of its key.
     pub(crate) presented: Presented<'a>,
     /// Another audience, to re-audience.
     pub(crate) audience: Option<&'a str>,
@@ -46,7 +46,8 @@ async fn try_renew(
     let now = attempt.now;
     authority.require_sound_clock()?;
     let chain = authority.verify_own(ask.token, now)?;
-    let key = authority.prove_key(&ask.presented, Some(ask.token), now)?;
+    // A token endpoint's proof has no `ath` (RFC 9449 §5): the key says whose token it may be.
+    let key = authority.prove_key(&ask.presented, None, now)?;
     require_holder(&chain, &key)?;
     attempt.proof = key.row;
     attempt.agent = Some(chain.claims().client_id.clone());

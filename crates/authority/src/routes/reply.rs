@@ -76,6 +76,9 @@ impl IntoResponse for OAuthReply {
         } else {
             OAuthError::new(self.0.code, self.0.detail)
         };
+        if self.0.of_proof {
+            error = error.of_proof();
+        }
         error = error.with_trace(trace_id);
         if let Some(decision) = self.0.decision {
             error = error.with_decision(decision);
@@ -99,7 +102,7 @@ fn challenge(
         let value = HeaderValue::from_static("DPoP error=\"use_dpop_nonce\"");
         headers.insert(header::WWW_AUTHENTICATE, value);
     } else if status == StatusCode::UNAUTHORIZED {
-        let value = HeaderValue::from_static("DPoP algs=\"EdDSA ES256\", Bearer");
+        let value = HeaderValue::from_static("DPoP algs=\"Ed25519 EdDSA ES256\", Bearer");
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
     let again =

@@ -10,6 +10,7 @@ use bailiwick_api::{
     DETAIL_TYPE_DELEGATION, DETAIL_TYPE_TASK, GRANT_TYPE_TOKEN_EXCHANGE, JwkSet, Problem,
     ProblemCode, ServerMetadata,
 };
+use bailiwick_identity::PROOF_ALGORITHMS;
 use serde_json::{Value, json};
 
 use super::reply::ProblemReply;
@@ -34,7 +35,7 @@ pub(super) async fn metadata(State(authority): State<Arc<Authority>>) -> Json<Se
         response_types_supported: Vec::new(),
         grant_types_supported: texts(&[GRANT_TYPE_TOKEN_EXCHANGE]),
         token_endpoint_auth_methods_supported: texts(&["none"]),
-        dpop_signing_alg_values_supported: texts(&["EdDSA", "ES256"]),
+        dpop_signing_alg_values_supported: texts(&PROOF_ALGORITHMS),
         authorization_details_types_supported: texts(&[DETAIL_TYPE_TASK, DETAIL_TYPE_DELEGATION]),
         service_documentation: Some(authority.url("/openapi.json")),
         status_list_aggregation_endpoint: None,

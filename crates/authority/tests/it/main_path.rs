@@ -127,6 +127,24 @@ async fn a_renewed_token_is_the_same_hop_and_refills_nothing() {
 }
 
 #[tokio::test]
+async fn a_renewal_takes_the_proof_of_a_stock_client_and_of_the_holder_only() {
+    let world = World::start().await;
+    let (orchestrator, payer) = (Agent::orchestrator(), Agent::payer());
+    let held = world.open(&orchestrator).await;
+    let url = format!("{}/oauth/token", world.url);
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", held.token.as_str()),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+    ];
+    let (status, answer) = world.exchange(Some(&payer.proof("POST", &url, None)), &form).await;
+    assert_eq!((status, &answer["code"]), (400, &json!("holder_binding_failed")), "{answer}");
+    let (status, answer) =
+        world.exchange(Some(&orchestrator.proof("POST", &url, None)), &form).await;
+    assert_eq!(status, 200, "no `ath` at a token endpoint: {answer}");
+}
+
+#[tokio::test]
 async fn revoking_a_hop_kills_what_is_below_it_and_nothing_else() {
     let world = World::start().await;
     let (orchestrator, payer, reader) = (Agent::orchestrator(), Agent::payer(), Agent::reader());

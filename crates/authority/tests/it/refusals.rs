@@ -197,12 +197,18 @@ async fn proofs_of_possession() {
     for (proof, code) in cases {
         let (status, answer) = world.settle_with(&grant, &svid, proof.as_deref()).await;
         assert!(status >= 400 && answer["code"] == code, "{code}: {answer}");
+        assert_eq!(answer["error"], "invalid_dpop_proof", "RFC 9449 §5: {answer}");
     }
     let proof = payer.proof("POST", &url, None);
     let (status, answer) = world.settle_with(&grant, &svid, Some(&proof)).await;
     assert_eq!(status, 200, "{answer}");
     let (_, answer) = world.settle_with(&grant, &svid, Some(&proof)).await;
     assert_eq!(answer["code"], "proof_replayed", "{answer}");
+    assert_eq!(answer["error"], "invalid_dpop_proof", "{answer}");
+    let late = orchestrator.grant(&root, &payer, &paying(&root), |claims| claims.exp += 60);
+    let (_, answer) = world.settle(&payer, &late).await;
+    assert_eq!(answer["code"], "expired", "{answer}");
+    assert_eq!(answer["error"], "invalid_grant", "not the proof's fault: {answer}");
 }
 
 #[tokio::test]

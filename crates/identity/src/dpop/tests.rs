@@ -58,6 +58,18 @@ fn a_proof_shows_which_key_was_held() {
 }
 
 #[test]
+fn an_ed25519_key_signs_under_both_of_its_names_and_no_other_key_under_them() {
+    let (edwards, p256) = (key(Algorithm::EdDsa), key(Algorithm::Es256));
+    for name in PROOF_ALGORITHMS {
+        let named = |key: &SigningKey| merged(header(key), &json!({"alg": name}));
+        let refused = Some(Outcome::SignatureInvalid);
+        let (by_edwards, by_p256) = if name == "ES256" { (refused, None) } else { (None, refused) };
+        assert_eq!(outcome(&sign(&edwards, &named(&edwards), &claims()), &expect()), by_edwards);
+        assert_eq!(outcome(&sign(&p256, &named(&p256), &claims()), &expect()), by_p256, "{name}");
+    }
+}
+
+#[test]
 fn wrong_headers_are_refused() {
     let key = key(Algorithm::EdDsa);
     let jwk = key.verifying_key().to_jwk();
