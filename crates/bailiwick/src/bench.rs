@@ -1,13 +1,17 @@
-//! `bailiwick bench`: settling (and, as `bench gateway`, enforced calls) over loopback HTTP with a durable ledger, beside its primitives.
+//! `bailiwick bench`: settling over loopback HTTP with a durable ledger, beside its primitives; enforced
+//! calls as `bench gateway`; how fast a revocation reaches many gateways as `bench feed`.
 //!
 //! Grants and proofs are signed before the clock runs; what runs is the server, the kernel and a
 //! load generator that writes prepared bytes and reads replies. CPU time is that of the two
 //! processes, from `/proc`, so the figures hold on a machine that is busy with something else.
 
+mod calls;
 mod cpu;
+mod feed;
 mod gateway;
 mod load;
 mod primitives;
+mod process;
 mod report;
 mod server;
 mod world;
@@ -15,7 +19,7 @@ mod world;
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::output::{self, remark};
-use clap::Args;
+use clap::{Args, Subcommand};
 use report::{Level, Report};
 use server::Target;
 use std::path::PathBuf;
@@ -27,7 +31,7 @@ use world::World;
 pub(crate) struct BenchArgs {
     /// Measure something else than settling
     #[command(subcommand)]
-    what: Option<gateway::BenchCommand>,
+    what: Option<BenchCommand>,
     /// Numbers of callers
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64], value_name = "N,…",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -55,10 +59,28 @@ pub(crate) struct BenchArgs {
     server_pid: Option<u32>,
 }
 
+/// What else can be measured.
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Measure enforced calls beside direct ones, nginx and a bare proxy
+    Gateway(gateway::GatewayBenchArgs),
+    /// Measure how long after a revocation the last of many gateways still allows
+    Feed(feed::FeedBenchArgs),
+    /// The bare proxy that the bench compares with
+    #[command(hide = true)]
+    PassThrough(gateway::PassThroughArgs),
+}
+
 pub(crate) async fn run(args: BenchArgs, context: &Context) -> Result<(), Fault> {
-    if let Some(what) = args.what {
-        return gateway::run(what, context).await;
+    match args.what {
+        None => settling(args, context).await,
+        Some(BenchCommand::Gateway(args)) => gateway::run(args, context).await,
+        Some(BenchCommand::Feed(args)) => feed::run(args, context).await,
+        Some(BenchCommand::PassThrough(args)) => gateway::pass_through(args).await,
     }
+}
+
+async fn settling(args: BenchArgs, context: &Context) -> Result<(), Fault> {
     let target = if args.running {
         Target::running(context, args.server_pid)
     } else {

@@ -3,7 +3,6 @@
 //! One run measures all of them one after the other: the same prepared requests, the same upstream.
 //! CPU time is that of the process in the middle (for "direct" that of the upstream), from `/proc`.
 
-mod chains;
 mod pass_through;
 mod report;
 mod stage;
@@ -12,26 +11,16 @@ use crate::context::Context;
 use crate::fault::Fault;
 use crate::output::{self, remark};
 use bailiwick_core::crypto::Algorithm;
-use chains::Holder;
-use clap::{Args, Subcommand};
+use clap::Args;
 use report::{Report, Row};
 use stage::Stage;
 use std::path::PathBuf;
 
+use super::calls::{self, Holder, Opener};
 use super::server::Target;
 use super::{cpu, load};
 
-pub(super) use pass_through::PassThroughArgs;
-
-/// What else can be measured.
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Measure enforced calls beside direct ones, nginx and a bare proxy
-    Gateway(GatewayBenchArgs),
-    /// The bare proxy that the bench compares with
-    #[command(hide = true)]
-    PassThrough(PassThroughArgs),
-}
+pub(crate) use pass_through::{PassThroughArgs, run as pass_through};
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -53,16 +42,11 @@ pub(crate) struct GatewayBenchArgs {
     data: PathBuf,
 }
 
-pub(super) async fn run(command: BenchCommand, context: &Context) -> Result<(), Fault> {
-    match command {
-        BenchCommand::PassThrough(args) => pass_through::run(args).await,
-        BenchCommand::Gateway(args) => {
-            let target = Target::start(context, &args.data).await?;
-            let measured = measure(&args, &target).await;
-            target.stop().await;
-            output::print(context.format, &measured?)
-        }
-    }
+pub(super) async fn run(args: GatewayBenchArgs, context: &Context) -> Result<(), Fault> {
+    let target = Target::start(context, &args.data).await?;
+    let measured = measure(&args, &target).await;
+    target.stop().await;
+    output::print(context.format, &measured?)
 }
 
 async fn measure(args: &GatewayBenchArgs, target: &Target) -> Result<Report, Fault> {
@@ -87,7 +71,10 @@ async fn rows(
     server: &crate::context::Server,
     stage: &Stage,
 ) -> Result<Vec<Row>, Fault> {
-    let holder = |algorithm, depth| chains::holder(server, stage, algorithm, depth);
+    let audience = stage.audience();
+    let mut opener = Opener::new(server, &audience).await?;
+    let mut holder =
+        async |algorithm, depth| opener.open(algorithm, depth).await.map(|line| line.leaf);
     let plain = |name, address, pid| Subject { name, address, pid, holder: None };
     let subjects = [
         plain("direct", &*stage.upstream.address, stage.upstream.pid()),
@@ -119,8 +106,8 @@ async fn rows(
         for subject in &subjects {
             remark(&format!("{}: {wanted} calls over {connections} connection(s)", subject.name));
             // A round that does not count: connections, caches, leases.
-            load::run(subject.address, requests(subject, stage, 200).await?, connections).await?;
-            let prepared = requests(subject, stage, wanted).await?;
+            load::run(subject.address, requests(subject, 200).await?, connections).await?;
+            let prepared = requests(subject, wanted).await?;
             let before = subject.pid.and_then(cpu::of_process);
             let run = load::run(subject.address, prepared, connections).await?;
             let spent = subject.pid.and_then(cpu::of_process).zip(before);
@@ -135,12 +122,12 @@ async fn rows(
     Ok(rows)
 }
 
-async fn requests(subject: &Subject<'_>, stage: &Stage, count: u32) -> Result<Vec<Vec<u8>>, Fault> {
+async fn requests(subject: &Subject<'_>, count: u32) -> Result<Vec<Vec<u8>>, Fault> {
     let address = subject.address;
     let Some(holder) = &subject.holder else {
         let request = format!("GET /bench/item HTTP/1.1\r\nHost: {address}\r\n\r\n");
         return Ok((0..count).map(|_| request.clone().into_bytes()).collect());
     };
-    let nonce = stage.nonce().await?;
-    (0..count).map(|_| holder.request(address, &nonce)).collect()
+    let nonce = calls::nonce(address).await?;
+    (0..count).map(|_| holder.request(address, &nonce, "")).collect()
 }

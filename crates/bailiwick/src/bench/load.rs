@@ -80,14 +80,35 @@ async fn exchange(
     Ok((Run { wall, latencies }, bodies))
 }
 
+/// A whole reply.
+pub(super) struct Reply<'a> {
+    pub(super) status: u16,
+    pub(super) head: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+impl Reply<'_> {
+    /// A header of the reply, by its name in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.split("\r\n").filter_map(|line| line.split_once(':'));
+        lines.find_map(|(own, value)| own.eq_ignore_ascii_case(name).then(|| value.trim()))
+    }
+
+    /// What it says, for a fault.
+    pub(super) fn text(&self) -> String {
+        let said: String = String::from_utf8_lossy(self.body).chars().take(600).collect();
+        format!("{}\n{said}", self.head.lines().next().unwrap_or_default())
+    }
+}
+
 /// One HTTP/1.1 connection.
-struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: &str) -> Result<Self, Fault> {
+    pub(super) async fn open(address: &str) -> Result<Self, Fault> {
         let broken = |error| Fault::remote(format!("{address}: {error}"));
         let stream = TcpStream::connect(address).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
@@ -96,6 +117,15 @@ impl Connection {
 
     /// Sends a request and returns the body of its reply, which must be 200.
     async fn ask(&mut self, request: &[u8]) -> Result<&[u8], Fault> {
+        let reply = self.call(request).await?;
+        if reply.status == 200 {
+            return Ok(reply.body);
+        }
+        Err(Fault::remote(format!("a request was refused:\n{}", reply.text())))
+    }
+
+    /// Sends a request and reads its whole reply.
+    pub(super) async fn call(&mut self, request: &[u8]) -> Result<Reply<'_>, Fault> {
         let broken = |error| Fault::remote(format!("the connection broke: {error}"));
         self.stream.write_all(request).await.map_err(broken)?;
         self.buffer.clear();
@@ -107,12 +137,11 @@ impl Connection {
                 return Err(Fault::remote("the server closed the connection"));
             }
         };
-        let body = self.buffer.get(start..end).unwrap_or_default();
-        if self.buffer.starts_with(b"HTTP/1.1 200 ") {
-            return Ok(body);
-        }
-        let said: String = String::from_utf8_lossy(&self.buffer).chars().take(600).collect();
-        Err(Fault::remote(format!("a request was refused:\n{said}")))
+        let head = self.buffer.get(..start).and_then(|head| std::str::from_utf8(head).ok());
+        let head = head.ok_or_else(|| Fault::remote("a reply's head is not text"))?;
+        let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = status.ok_or_else(|| Fault::remote("a reply without status"))?;
+        Ok(Reply { status, head, body: self.buffer.get(start..end).unwrap_or_default() })
     }
 }
 

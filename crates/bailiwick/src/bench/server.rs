@@ -1,11 +1,12 @@
 //! The server that is measured: a child process of this program, or one that runs already.
 
 use super::cpu;
+use super::process::free_address;
 use crate::clock;
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::secret::cannot;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -112,17 +113,4 @@ fn spawn(data: &Path, address: SocketAddr) -> Result<Child, Fault> {
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Fault::local(format!("the server does not start: {error}")))
-}
-
-/// A port of loopback that is free, with the next one free for the management listener.
-pub(super) fn free_address() -> Result<SocketAddr, Fault> {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    for _ in 0..32 {
-        let Ok(address) = bind(0).and_then(|listener| listener.local_addr()) else { continue };
-        let next = address.port().saturating_add(1);
-        if next != address.port() && bind(next).is_ok() {
-            return Ok(address);
-        }
-    }
-    Err(Fault::local("no two free ports beside each other on loopback"))
 }

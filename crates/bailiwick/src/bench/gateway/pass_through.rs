@@ -23,7 +23,7 @@ pub(crate) struct PassThroughArgs {
     upstream: SocketAddr,
 }
 
-pub(super) async fn run(args: PassThroughArgs) -> Result<(), Fault> {
+pub(crate) async fn run(args: PassThroughArgs) -> Result<(), Fault> {
     let broken = |error: std::io::Error| Fault::local(error.to_string());
     let listener = TcpListener::bind(args.listen).await.map_err(broken)?;
     let client = Client::builder(TokioExecutor::new()).build_http::<Incoming>();

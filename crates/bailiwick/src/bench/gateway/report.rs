@@ -1,5 +1,6 @@
 //! What was measured, as rows.
 
+use super::super::cpu;
 use super::super::load::Run;
 use super::super::report::{count, micros, percentile};
 use crate::output::{Render, table};
@@ -60,17 +61,9 @@ impl Row {
             added_p99_us: direct.map_or(0.0, |direct| p99_us - direct.p99_us),
             cpu_us,
             per_core_second: cpu_us.map(|us| 1e6 / us),
-            memory_mib: pid.and_then(resident_mib),
+            memory_mib: pid.and_then(cpu::resident_mib),
         }
     }
-}
-
-/// Resident memory of a process, from `/proc`.
-fn resident_mib(pid: u32) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 impl Render for Report {
