@@ -105,7 +105,7 @@ async fn measure(args: &BenchArgs, target: &Target) -> Result<Report, Fault> {
         remark(&format!("preparing {wanted} settles for {callers} callers"));
         let requests = world.settles(wanted)?;
         let before = target.cpu();
-        let run = load::run(&world.address, requests, callers).await?;
+        let run = load::run(world.address.as_str(), requests, callers).await?;
         levels.push(Level::new(callers, &run, before, target.cpu()));
     }
     remark("measuring the primitives");

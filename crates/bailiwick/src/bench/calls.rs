@@ -19,10 +19,13 @@ use bailiwick_api::registry::ApplyRequest;
 use bailiwick_core::crypto::Algorithm;
 use bailiwick_core::ids::{TaskId, TokenId};
 use bailiwick_core::{
-    GrantClaims, GrantFacts, IssuerKeys, UnsignedToken, UnverifiedToken, VerifiedChain,
-    VerifyOptions, verify_leaf,
+    GrantClaims, GrantFacts, HolderBinding, IssuerKeys, Sha256Hash, SigningKey, UnsignedToken,
+    UnverifiedToken, VerifiedChain, VerifyOptions, verify_leaf,
 };
+use bailiwick_identity::private_files;
 use bailiwick_policy::default_sources;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,7 +40,7 @@ pub(super) const GATEWAY: &str = "spiffe://dev.bailiwick.example/gateway/bench";
 pub(super) const PATH: &str = "/bench/item";
 
 /// The agent at a depth.
-fn agent(depth: u8) -> String {
+pub(super) fn agent(depth: u8) -> String {
     format!("spiffe://dev.bailiwick.example/agent/bench-{depth}")
 }
 
@@ -51,26 +54,33 @@ pub(super) async fn set_up(target: &Target, audience: &str, policies: u32) -> Re
     Ok(())
 }
 
-/// A gateway with one route; tokens are for the gateway's own URL, or for `audience`.
-pub(super) fn gateway_toml(
-    issuer: &str,
-    listen: SocketAddr,
-    upstream: SocketAddr,
-    audience: Option<&str>,
-) -> String {
-    let management = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
-    let audience =
-        audience.map_or(String::new(), |audience| format!("audience = \"{audience}\"\n"));
-    format!(
-        "listen = \"{listen}\"\nmanagement_listen = \"{management}\"\nstate_dir = \"state\"\n\
-         [log]\nlevel = \"warn\"\n\
-         [authority]\nissuer = \"{issuer}\"\n\
-         [identity]\ndev_agent = \"{GATEWAY}\"\n\
-         [[route]]\nname = \"bench\"\npath = \"/bench\"\nupstream = \"http://{upstream}\"\n\
-         owner = \"team:bench\"\nbinding = \"carries\"\nsensitivity = \"internal\"\n{audience}\
-         [route.http]\n[[route.http.operation]]\nmethod = \"GET\"\npath = \"/item\"\n\
-         scope = \"bench.read\"\neffect = \"read\"\n"
-    )
+/// A gateway with one route.
+pub(super) struct GatewayConfig<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) listen: SocketAddr,
+    pub(super) upstream: SocketAddr,
+    /// Whom the tokens are for, if not for the gateway's own URL.
+    pub(super) audience: Option<&'a str>,
+    /// More of the file.
+    pub(super) more: &'a str,
+}
+
+impl GatewayConfig<'_> {
+    pub(super) fn to_toml(&self) -> String {
+        let Self { issuer, listen, upstream, audience, more } = self;
+        let management = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
+        let audience = audience.map_or(String::new(), |name| format!("audience = \"{name}\"\n"));
+        format!(
+            "listen = \"{listen}\"\nmanagement_listen = \"{management}\"\nstate_dir = \"state\"\n\
+             [log]\nlevel = \"warn\"\n\
+             [authority]\nissuer = \"{issuer}\"\n\
+             [identity]\ndev_agent = \"{GATEWAY}\"\n{more}\
+             [[route]]\nname = \"bench\"\npath = \"/bench\"\nupstream = \"http://{upstream}\"\n\
+             owner = \"team:bench\"\nbinding = \"carries\"\nsensitivity = \"internal\"\n{audience}\
+             [route.http]\n[[route.http.operation]]\nmethod = \"GET\"\npath = \"/item\"\n\
+             scope = \"bench.read\"\neffect = \"read\"\n"
+        )
+    }
 }
 
 /// Waits until a gateway has heard the Authority and holds the policies in force.
@@ -96,26 +106,41 @@ pub(super) async fn nonce(gateway: &str) -> Result<String, Fault> {
 
 /// A holder with its token.
 pub(super) struct Holder {
-    key: HolderKey,
+    possession: Possession,
     token: String,
+}
+
+/// How a holder shows that the token is its own.
+enum Possession {
+    /// By a proof of this key with every call.
+    Key(HolderKey),
+    /// By the certificate of the connection.
+    Certificate,
 }
 
 impl Holder {
     /// One call, ready to be written; `more` is header lines.
     pub(super) fn request(&self, address: &str, nonce: &str, more: &str) -> Result<Vec<u8>, Fault> {
-        let asked = ProofRequest {
-            method: "GET",
-            url: &format!("http://{address}{PATH}"),
-            access_token: Some(&self.token),
-            nonce: Some(nonce),
-        };
-        let proof = self.key.sign_proof(&asked).map_err(|error| Fault::local(error.to_string()))?;
         let token = &self.token;
-        Ok(format!(
-            "GET {PATH} HTTP/1.1\r\nHost: {address}\r\nAuthorization: DPoP {token}\r\n\
-             DPoP: {proof}\r\n{more}\r\n"
-        )
-        .into_bytes())
+        let shown = match &self.possession {
+            Possession::Certificate => format!("Authorization: Bearer {token}\r\n"),
+            Possession::Key(key) => {
+                let asked = ProofRequest {
+                    method: "GET",
+                    url: &format!("http://{address}{PATH}"),
+                    access_token: Some(token),
+                    nonce: Some(nonce),
+                };
+                let proof =
+                    key.sign_proof(&asked).map_err(|error| Fault::local(error.to_string()))?;
+                format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\n")
+            }
+        };
+        Ok(format!("GET {PATH} HTTP/1.1\r\nHost: {address}\r\n{shown}{more}\r\n").into_bytes())
+    }
+
+    pub(super) fn needs_nonce(&self) -> bool {
+        matches!(self.possession, Possession::Key(_))
     }
 }
 
@@ -178,7 +203,39 @@ impl<'a> Opener<'a> {
             parent = self.verified(&token)?;
             tokens.push(parent.claims().jti);
         }
-        Ok(Line { task: parent.claims().txn, tokens, leaf: Holder { key, token } })
+        Ok(Line {
+            task: parent.claims().txn,
+            tokens,
+            leaf: Holder { possession: Possession::Key(key), token },
+        })
+    }
+
+    /// The same leaf, bound to a certificate. The Authority of a bench has no TLS, so that nobody can
+    /// show it one: its own key, from its data directory, signs the same claims with another `cnf`.
+    pub(super) fn bound_to(
+        &self,
+        leaf: &Holder,
+        certificate: Sha256Hash,
+        authority: &Path,
+    ) -> Result<Holder, Fault> {
+        let fault =
+            |error: String| Fault::local(format!("a token bound to a certificate: {error}"));
+        let signed = self.verified(&leaf.token)?;
+        let mut claims = signed.claims().clone();
+        claims.cnf = HolderBinding::X5tS256(certificate);
+        let kid = key_id(&leaf.token).ok_or_else(|| fault("the leaf names no key".to_owned()))?;
+        let path = authority.join("keys").join(format!("token-{kid}.pk8"));
+        let key = private_files::read(&path)
+            .map_err(|error| fault(error.to_string()))?
+            .ok_or_else(|| fault(format!("there is no {}", path.display())))?;
+        let key = SigningKey::from_pkcs8(&key).map_err(|error| fault(error.to_string()))?;
+        let unsigned = UnsignedToken::settled(&claims, &kid, key.algorithm())
+            .map_err(|error| fault(error.to_string()))?;
+        let signature =
+            key.sign(unsigned.signing_input()).map_err(|error| fault(error.to_string()))?;
+        let token = unsigned.attach(&signature).compact;
+        self.verified(&token)?;
+        Ok(Holder { possession: Possession::Certificate, token })
     }
 
     async fn identities(&mut self) -> Result<(String, Vec<String>), Fault> {
@@ -205,6 +262,14 @@ impl<'a> Opener<'a> {
             })
             .map_err(|error| Fault::remote(format!("the server's own token: {error}")))
     }
+}
+
+/// The id of the key that signed a token.
+fn key_id(token: &str) -> Option<String> {
+    let (header, _) = token.split_once('.')?;
+    let header: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+    header.get("kid")?.as_str().map(str::to_owned)
 }
 
 /// A grant of all that the parent holds.

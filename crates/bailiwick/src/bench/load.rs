@@ -5,9 +5,10 @@ use crate::fault::Fault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 /// The largest reply read.
 const REPLY_BYTES_MAX: usize = 256 * 1024;
@@ -21,9 +22,26 @@ pub(super) struct Run {
     pub(super) latencies: Vec<Duration>,
 }
 
+/// Where requests go, and whether over TLS.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) address: &'a str,
+    pub(super) tls: Option<&'a TlsConnector>,
+}
+
+impl<'a> From<&'a str> for Place<'a> {
+    fn from(address: &'a str) -> Self {
+        Self { address, tls: None }
+    }
+}
+
 /// Sends every request once, from `callers` connections; any refusal ends the run.
-pub(super) async fn run(address: &str, requests: Vec<Vec<u8>>, callers: u32) -> Result<Run, Fault> {
-    let (run, _) = exchange(address, requests, callers, false).await?;
+pub(super) async fn run(
+    place: impl Into<Place<'_>>,
+    requests: Vec<Vec<u8>>,
+    callers: u32,
+) -> Result<Run, Fault> {
+    let (run, _) = exchange(place.into(), requests, callers, false).await?;
     Ok(run)
 }
 
@@ -33,14 +51,14 @@ pub(super) async fn run_keeping(
     requests: Vec<Vec<u8>>,
     callers: u32,
 ) -> Result<Vec<Vec<u8>>, Fault> {
-    let (_, bodies) = exchange(address, requests, callers, true).await?;
+    let (_, bodies) = exchange(address.into(), requests, callers, true).await?;
     Ok(bodies)
 }
 
 type Outcome = Result<(Vec<Duration>, Vec<Vec<u8>>), Fault>;
 
 async fn exchange(
-    address: &str,
+    place: Place<'_>,
     requests: Vec<Vec<u8>>,
     callers: u32,
     keep: bool,
@@ -49,7 +67,7 @@ async fn exchange(
     let next = Arc::new(AtomicUsize::new(0));
     let mut connections = Vec::new();
     for _ in 0..callers {
-        connections.push(Connection::open(address).await?);
+        connections.push(Connection::open(place).await?);
     }
     let started = clock::stopwatch();
     let mut running: JoinSet<Outcome> = JoinSet::new();
@@ -101,18 +119,30 @@ impl Reply<'_> {
     }
 }
 
+/// A socket, or TLS over one.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// One HTTP/1.1 connection.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) async fn open(address: &str) -> Result<Self, Fault> {
+    pub(super) async fn open(place: impl Into<Place<'_>>) -> Result<Self, Fault> {
+        let Place { address, tls } = place.into();
         let broken = |error| Fault::remote(format!("{address}: {error}"));
         let stream = TcpStream::connect(address).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(8192) })
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let name = stream.peer_addr().map_err(broken)?.ip().into();
+                Box::new(tls.connect(name, stream).await.map_err(broken)?)
+            }
+        };
+        Ok(Self { stream, buffer: Vec::with_capacity(8 * 1024) })
     }
 
     /// Sends a request and returns the body of its reply, which must be 200.
@@ -128,6 +158,7 @@ impl Connection {
     pub(super) async fn call(&mut self, request: &[u8]) -> Result<Reply<'_>, Fault> {
         let broken = |error| Fault::remote(format!("the connection broke: {error}"));
         self.stream.write_all(request).await.map_err(broken)?;
+        self.stream.flush().await.map_err(broken)?;
         self.buffer.clear();
         let (start, end) = loop {
             if let Some(span) = body_span(&self.buffer)? {

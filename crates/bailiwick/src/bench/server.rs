@@ -83,6 +83,11 @@ impl Target {
         Err(Fault::local(format!("the server did not answer within {READY_MAX:?}")))
     }
 
+    /// The data directory of a server that was started here.
+    pub(super) fn data(&self) -> Option<&Path> {
+        self.child.as_ref().map(|(_, data)| data.as_path())
+    }
+
     pub(super) fn cpu(&self) -> Cpu {
         Cpu {
             server: self.pid.and_then(cpu::of_process),

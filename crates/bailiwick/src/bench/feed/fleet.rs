@@ -1,7 +1,8 @@
 //! The gateways: each a process, each with its own state, all with one identity.
 
+use super::super::calls::{self, GatewayConfig};
+use super::super::cpu;
 use super::super::process::{Process, Scratch, free_addresses, itself};
-use super::super::{calls, cpu};
 use super::AUDIENCE;
 use crate::fault::Fault;
 use crate::secret::cannot;
@@ -31,8 +32,15 @@ impl Fleet {
             let own = directory.path().join(format!("gateway-{at}"));
             std::fs::create_dir(&own).map_err(|error| cannot("create", &own, &error))?;
             let config = own.join("gateway.toml");
-            let text = calls::gateway_toml(issuer, address, upstream, Some(AUDIENCE));
-            std::fs::write(&config, text).map_err(|error| cannot("write", &config, &error))?;
+            let text = GatewayConfig {
+                issuer,
+                listen: address,
+                upstream,
+                audience: Some(AUDIENCE),
+                more: "",
+            };
+            std::fs::write(&config, text.to_toml())
+                .map_err(|error| cannot("write", &config, &error))?;
             let config = config.display().to_string();
             gateways.push(itself(&["gateway", "-c", &config], address, &own, "gateway").await?);
             calls::wait_until_ready(address, &own.join("gateway.log")).await?;

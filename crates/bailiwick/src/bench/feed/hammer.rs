@@ -204,7 +204,7 @@ struct Caller {
 
 impl Caller {
     async fn run(self, period: Duration) -> Result<Infallible, Fault> {
-        let mut connection = Connection::open(&self.address).await?;
+        let mut connection = Connection::open(self.address.as_str()).await?;
         let mut nonce = calls::nonce(&self.address).await?;
         let mut timer = tokio::time::interval(period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -23,9 +23,11 @@ pub(super) struct Row {
     per_second: f64,
     p50_us: f64,
     p99_us: f64,
-    /// Over "direct" of the same run and number of connections.
-    added_p50_us: f64,
-    added_p99_us: f64,
+    /// Over "direct" of the same run and number of connections, if that is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added_p50_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added_p99_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,15 +41,12 @@ impl Row {
         name: &'static str,
         connections: u32,
         run: &Run,
-        spent: Option<(Duration, Duration)>,
+        spent: Option<Duration>,
         pid: Option<u32>,
         direct: Option<&Row>,
     ) -> Self {
         let calls = run.latencies.len();
-        let cpu_us = spent
-            .and_then(|(after, before)| after.checked_sub(before))
-            .map(|spent| micros(spent) / count(calls))
-            .filter(|us| *us > 0.0);
+        let cpu_us = spent.map(|spent| micros(spent) / count(calls)).filter(|us| *us > 0.0);
         let p50_us = micros(percentile(&run.latencies, 50));
         let p99_us = micros(percentile(&run.latencies, 99));
         Self {
@@ -57,8 +56,8 @@ impl Row {
             per_second: count(calls) / run.wall.as_secs_f64(),
             p50_us,
             p99_us,
-            added_p50_us: direct.map_or(0.0, |direct| p50_us - direct.p50_us),
-            added_p99_us: direct.map_or(0.0, |direct| p99_us - direct.p99_us),
+            added_p50_us: direct.map(|direct| p50_us - direct.p50_us),
+            added_p99_us: direct.map(|direct| p99_us - direct.p99_us),
             cpu_us,
             per_core_second: cpu_us.map(|us| 1e6 / us),
             memory_mib: pid.and_then(cpu::resident_mib),
@@ -89,8 +88,8 @@ impl Render for Report {
                 number(row.per_second),
                 number(row.p50_us),
                 number(row.p99_us),
-                number(row.added_p50_us),
-                number(row.added_p99_us),
+                maybe(row.added_p50_us),
+                maybe(row.added_p99_us),
                 maybe(row.cpu_us),
                 maybe(row.per_core_second),
                 maybe(row.memory_mib),
@@ -98,7 +97,8 @@ impl Render for Report {
         }
         format!(
             "GET over loopback HTTP/1.1; the gateway verifies a cached token and a fresh DPoP \
-             proof, decides among {} policies and the default pack, and records durably\n{rows}",
+             proof (or, with mTLS, the certificate of the connection), decides among {} policies \
+             and the default pack, and records durably\n{rows}",
             self.policies
         )
     }
