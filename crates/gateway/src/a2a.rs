@@ -1,14 +1,15 @@
 //! An A2A v1 agent behind the gateway: JSON-RPC and HTTP+JSON.
 //!
 //! A message names the skill that it is for in `metadata["urn:bailiwick:skill"]`; skills are scopes.
-//! A remote task belongs to the task of the chain that began it: nobody else may look at it, follow
-//! it or cancel it.
+//! A remote task, and the context it is in, belong to the task of the chain that began it: nobody else
+//! may look at it, follow it, go on with it or cancel it.
 
 mod binding;
 mod card;
 mod message;
 mod operation;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bailiwick_core::VerifiedChain;
@@ -18,7 +19,7 @@ use bailiwick_policy::{Binding, ResourceFacts, Sensitivity};
 use http::request::Parts;
 use serde::Deserialize;
 
-use self::binding::RemoteTasks;
+use self::binding::{Learn, OnlyOwn, OwnList};
 use self::card::CardRewrite;
 use self::message::Sent;
 use self::operation::{Operation, Wire};
@@ -27,7 +28,7 @@ use crate::call::{
 };
 use crate::config::RouteConfig;
 use crate::json;
-use crate::reply::ReplyHook;
+use crate::remote::{Asker, RemoteKind, RemoteTasks};
 use crate::stop::Stop;
 
 /// Where an agent publishes its card (A2A §8.2).
@@ -92,8 +93,11 @@ impl A2aAdapter {
         config: &A2aConfig,
         route: &RouteConfig,
         public_url: &str,
+        state_dir: &Path,
     ) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
+        let remote = RemoteTasks::open(RemoteTasks::path(state_dir, &route.name));
+        let remote = remote.map_err(|fault| faults.push(fault)).ok();
         let mut skills = std::collections::BTreeMap::new();
         let system = route.system.clone().unwrap_or_else(|| route.name.clone());
         for entry in &config.skill {
@@ -124,9 +128,7 @@ impl A2aAdapter {
         if !rpc_path.starts_with('/') || !(rest_path.is_empty() || rest_path.starts_with('/')) {
             faults.push("`rpc_path` and `rest_path` begin with `/`".to_owned());
         }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let (Some(remote), true) = (remote, faults.is_empty()) else { return Err(faults) };
         let base = format!("{public_url}{}", route.path.trim_end_matches('/'));
         let card = CardRewrite {
             rpc_url: format!("{base}{rpc_path}"),
@@ -141,7 +143,7 @@ impl A2aAdapter {
             skills: Arc::new(skills),
             binding: route.binding,
             card: Arc::new(card),
-            remote: Arc::new(RemoteTasks::default()),
+            remote: Arc::new(remote),
         })
     }
 
@@ -180,17 +182,20 @@ impl A2aAdapter {
         match operation {
             Operation::Send(sent) => self.send(*sent, &wire, chain, outgoing, refusal),
             Operation::OfTask { what, task } => {
-                self.remote.require_own(&task, chain)?;
+                self.remote.require_own(RemoteKind::Task, &task, chain)?;
+                let (tasks, chain) = (Arc::clone(&self.remote), Arc::clone(chain));
+                let hook = Box::new(OnlyOwn { tasks, chain, rpc: wire.is_rpc() });
                 let body = wire.body.clone().map_or(OutgoingBody::Untouched, OutgoingBody::Bytes);
-                Ok(plumbing(what, outgoing(body), Vec::new(), refusal))
+                Ok(plumbing(what, outgoing(body), vec![hook], refusal))
             }
             Operation::ListTasks => {
-                let hook: Box<dyn ReplyHook> = self.remote.only_own(chain);
+                let (tasks, chain) = (Arc::clone(&self.remote), Arc::clone(chain));
+                let hook = Box::new(OwnList { tasks, chain, rpc: wire.is_rpc() });
                 let body = wire.body.clone().map_or(OutgoingBody::Untouched, OutgoingBody::Bytes);
                 Ok(plumbing("tasks/list", outgoing(body), vec![hook], refusal))
             }
             Operation::ExtendedCard => {
-                let hook: Box<dyn ReplyHook> = Box::new(self.card.hook());
+                let hook = Box::new(self.card.hook());
                 let body = wire.body.clone().map_or(OutgoingBody::Untouched, OutgoingBody::Bytes);
                 Ok(plumbing("card", outgoing(body), vec![hook], refusal))
             }
@@ -205,8 +210,10 @@ impl A2aAdapter {
         outgoing: impl Fn(OutgoingBody) -> Outgoing,
         refusal: RefusalForm,
     ) -> Result<Mapped, Stop> {
-        if let Some(task) = &sent.task {
-            self.remote.require_own(task, chain)?;
+        for (kind, id) in [(RemoteKind::Task, &sent.task), (RemoteKind::Context, &sent.context)] {
+            if let Some(id) = id {
+                self.remote.require_own(kind, id, chain)?;
+            }
         }
         let named = sent.skill.as_ref().or(self.default_skill.as_ref());
         let Some(name) = named else {
@@ -229,12 +236,13 @@ impl A2aAdapter {
             needs: crate::call::Needs::default(),
         };
         let body = OutgoingBody::Json { value: sent.body, carry_at: Some(sent.carry_at) };
-        let hook: Box<dyn ReplyHook> = self.remote.learn(chain);
+        let asker = Asker { task: chain.claims().txn, scope: skill.scope.clone() };
+        let hook = Learn { tasks: Arc::clone(&self.remote), asker, rpc: wire.is_rpc() };
         debug_assert!(wire.body.is_some(), "a message has a body");
         Ok(Mapped {
             asked: Asked::Call(Box::new(call)),
             outgoing: outgoing(body),
-            hooks: vec![hook],
+            hooks: vec![Box::new(hook)],
             refusal,
         })
     }
@@ -281,7 +289,7 @@ impl A2aAdapter {
 fn plumbing(
     what: &'static str,
     outgoing: Outgoing,
-    hooks: Vec<Box<dyn ReplyHook>>,
+    hooks: Vec<Box<dyn crate::reply::ReplyHook>>,
     refusal: RefusalForm,
 ) -> Mapped {
     Mapped { asked: Asked::Plumbing(what), outgoing, hooks, refusal }

@@ -36,6 +36,7 @@ mod proxy;
 mod reads;
 mod receipt;
 mod refusal;
+mod remote;
 mod reply;
 mod route;
 mod ship;

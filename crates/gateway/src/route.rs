@@ -239,7 +239,8 @@ fn adapter(entry: &RouteConfig, config: &Config) -> Result<Adapter, Vec<String>>
             McpAdapter::compile(mcp, entry, &config.state_dir, &others).map(Adapter::Mcp)
         }
         (None, None, Some(a2a)) => {
-            A2aAdapter::compile(a2a, entry, &config.public_url).map(Adapter::A2a)
+            let (url, state) = (&config.public_url, &config.state_dir);
+            A2aAdapter::compile(a2a, entry, url, state).map(Adapter::A2a)
         }
         _ => Err(vec![
             "give exactly one of [route.http], [route.mcp] and [route.a2a]: it says how requests \

@@ -40,6 +40,8 @@ pub(crate) struct Sent {
     pub(crate) skill: Option<String>,
     /// The remote task that it goes on with.
     pub(crate) task: Option<String>,
+    /// The conversation that it goes on with.
+    pub(crate) context: Option<String>,
     /// What constraints see: the members of its `data` parts, its text, the URLs of its files.
     pub(crate) arguments: Map<String, Value>,
 }
@@ -83,9 +85,9 @@ pub(crate) fn read(mut body: Value, at: &str) -> Result<Sent, Stop> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(malformed("`taskId` is not text")),
+        Some(_) => Err(malformed(&format!("`{name}` is not text"))),
     };
-    let task = text("taskId")?;
+    let (task, context) = (text("taskId")?, text("contextId")?);
     if message.get("referenceTaskIds").and_then(Value::as_array).is_some_and(|ids| !ids.is_empty())
     {
         return Err(malformed("`referenceTaskIds` is not served: a task stands on its own chain"));
@@ -93,7 +95,7 @@ pub(crate) fn read(mut body: Value, at: &str) -> Result<Sent, Stop> {
     strip(message);
     let members = message.as_object_mut().ok_or_else(|| malformed("`message` is no object"))?;
     members.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-    Ok(Sent { body, carry_at: format!("{at}/message/metadata"), skill, task, arguments })
+    Ok(Sent { body, carry_at: format!("{at}/message/metadata"), skill, task, context, arguments })
 }
 
 /// Refuses a member that some agent takes for one of these, and that is not written like it.

@@ -40,6 +40,11 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// Whether it is of the JSON-RPC binding.
+    pub(crate) fn is_rpc(&self) -> bool {
+        self.id.is_some()
+    }
+
     /// How a refusal is told.
     pub(crate) fn refusal(&self) -> RefusalForm {
         self.id.clone().map_or(RefusalForm::Problem, RefusalForm::JsonRpc)

@@ -29,9 +29,14 @@ fn route() -> RouteConfig {
     .unwrap()
 }
 
-fn adapter(config: &str) -> A2aAdapter {
+fn compile(config: &str) -> Result<A2aAdapter, Vec<String>> {
+    let state = tempfile::tempdir().unwrap();
     let config = toml::from_str(config).unwrap();
-    A2aAdapter::compile(&config, &route(), "https://gateway.example").unwrap()
+    A2aAdapter::compile(&config, &route(), "https://gateway.example", state.path())
+}
+
+fn adapter(config: &str) -> A2aAdapter {
+    compile(config).unwrap()
 }
 
 async fn map(
@@ -100,6 +105,8 @@ async fn both_bindings_say_the_same() {
 #[case::push("/", { let mut b = send("summarize"); b["params"]["configuration"] = json!({"taskPushNotificationConfig": {"url": "https://e.example"}}); b }, "scope_not_granted")]
 #[case::tenant("/", { let mut b = send("summarize"); b["params"]["tenant"] = json!("t"); b }, "malformed")]
 #[case::foreign_task("/", { let mut b = send("summarize"); b["params"]["message"]["taskId"] = json!("t1"); b }, "task_mismatch")]
+#[case::foreign_context("/", { let mut b = send("summarize"); b["params"]["message"]["contextId"] = json!("c1"); b }, "task_mismatch")]
+#[case::context_of_another_kind("/", { let mut b = send("summarize"); b["params"]["message"]["contextId"] = json!(["c1"]); b }, "malformed")]
 #[case::reference("/", { let mut b = send("summarize"); b["params"]["message"]["referenceTaskIds"] = json!(["t1"]); b }, "malformed")]
 #[case::same_member_twice("/", { let mut b = send("summarize"); b["params"]["message"]["parts"] = json!([{"data": {"a": 1}}, {"data": {"a": 2}}]); b }, "malformed")]
 #[case::part_of_two_kinds("/", { let mut b = send("summarize"); b["params"]["message"]["parts"] = json!([{"text": "a", "url": "b"}]); b }, "malformed")]
@@ -121,29 +128,121 @@ async fn what_is_not_plainly_served_is_refused(
     );
 }
 
+/// A message of `chain` whose reply begins a remote task in the context `c1`.
+async fn begin(adapter: &A2aAdapter, chain: &Arc<VerifiedChain>, id: &str) {
+    let mut mapped = map(adapter, "POST", "/", send("summarize"), chain).await.unwrap();
+    let task = json!({ "task": { "id": id, "contextId": "c1" } });
+    let mut reply = json!({ "jsonrpc": "2.0", "id": "1", "result": task });
+    assert_eq!(mapped.hooks[0].message(StatusCode::OK, &mut reply), Touched::No);
+}
+
+fn about(method: &str, id: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "id": id } })
+}
+
+#[rstest]
+#[case::get("POST", "/", about("GetTask", "t1"))]
+#[case::cancel("POST", "/", about("CancelTask", "t1"))]
+#[case::subscribe("POST", "/", about("SubscribeToTask", "t1"))]
+#[case::go_on("POST", "/", { let mut b = send("summarize"); b["params"]["message"]["taskId"] = json!("t1"); b })]
+#[case::same_context("POST", "/", { let mut b = send("summarize"); b["params"]["message"]["contextId"] = json!("c1"); b })]
+#[case::rest_get("GET", "/tasks/t1", Value::Null)]
+#[case::rest_cancel("POST", "/tasks/t1:cancel", Value::Null)]
+#[case::rest_subscribe("POST", "/tasks/t1:subscribe", Value::Null)]
+#[case::rest_go_on("POST", "/message:stream", { let mut b = send("summarize")["params"].clone(); b["message"]["taskId"] = json!("t1"); b })]
 #[tokio::test]
-async fn a_remote_task_belongs_to_the_task_that_began_it() {
+async fn a_remote_task_belongs_to_the_task_that_began_it(
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] body: Value,
+) {
     let adapter = adapter(CONFIG);
     let (alice, mallory) = (alice(), Arc::new(fixture::chain(2, &["summarizer.*"])));
-    let mut mapped = map(&adapter, "POST", "/", send("summarize"), &alice).await.unwrap();
-    let mut reply = json!({ "jsonrpc": "2.0", "id": "1", "result": { "task": { "id": "t1" } } });
-    assert_eq!(mapped.hooks[0].message(StatusCode::OK, &mut reply), Touched::No);
+    let narrower = Arc::new(fixture::chain(1, &["summarizer.translate"]));
+    let ask = async |chain| refused(map(&adapter, method, path, body.clone(), chain).await);
+    assert_eq!(ask(&alice).await, "task_mismatch", "nothing is known of it yet");
+    begin(&adapter, &alice, "t1").await;
+    assert_eq!(ask(&alice).await, "mapped");
+    assert_eq!(ask(&mallory).await, "task_mismatch");
+    assert_eq!(ask(&narrower).await, "scope_not_granted", "of the same task, without its skill");
+}
 
-    let get = |id: &str| json!({"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id": id}});
-    assert_eq!(refused(map(&adapter, "POST", "/", get("t1"), &alice).await), "mapped");
-    assert_eq!(refused(map(&adapter, "POST", "/", get("t1"), &mallory).await), "task_mismatch");
-    let cancel = map(&adapter, "POST", "/tasks/t1:cancel", Value::Null, &mallory).await;
-    assert_eq!(refused(cancel), "task_mismatch");
-    let cancel = map(&adapter, "POST", "/tasks/t1:cancel", Value::Null, &alice).await;
-    assert_eq!(refused(cancel), "mapped");
+#[rstest]
+#[case::create("CreateTaskPushNotificationConfig")]
+#[case::get("GetTaskPushNotificationConfig")]
+#[case::list("ListTaskPushNotificationConfigs")]
+#[case::delete("DeleteTaskPushNotificationConfig")]
+#[tokio::test]
+async fn push_notifications_are_nobodys(#[case] method: &str) {
+    let adapter = adapter(CONFIG);
+    begin(&adapter, &alice(), "t1").await;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "taskId": "t1" } });
+    assert_eq!(refused(map(&adapter, "POST", "/", body, &alice()).await), "method_not_allowed");
+    let rest = "/tasks/t1/pushNotificationConfigs";
+    assert_eq!(
+        refused(map(&adapter, "GET", rest, Value::Null, &alice()).await),
+        "method_not_allowed"
+    );
+}
 
-    // A reply cannot hand the task to another, and a list shows only one's own.
-    let mut mapped = map(&adapter, "POST", "/", send("summarize"), &mallory).await.unwrap();
-    assert_eq!(mapped.hooks[0].message(StatusCode::OK, &mut reply), Touched::Withhold);
-    let mut list = json!({ "tasks": [{ "id": "t1" }, { "id": "t2" }], "totalSize": 2 });
+#[tokio::test]
+async fn a_reply_hands_no_task_to_another_and_shows_none() {
+    let adapter = adapter(CONFIG);
+    let (alice, mallory) = (alice(), Arc::new(fixture::chain(2, &["summarizer.*"])));
+    begin(&adapter, &alice, "t1").await;
+    begin(&adapter, &alice, "t2").await;
+    let rpc = |result: Value| json!({ "jsonrpc": "2.0", "id": "x", "result": result });
+    // An event of a stream names it as well as a reply does.
+    let sending = map(&adapter, "POST", "/", send("summarize"), &mallory).await;
+    let mut learns = sending.unwrap().hooks.remove(0);
+    for taken in [
+        json!({ "task": { "id": "t1" } }),
+        json!({ "statusUpdate": { "taskId": "t1" } }),
+        json!({ "task": { "id": "t9", "contextId": "c1" } }),
+        json!({ "message": { "contextId": "c1" } }),
+    ] {
+        assert_eq!(learns.message(StatusCode::OK, &mut rpc(taken)), Touched::Withhold);
+    }
+    let mut fresh = rpc(json!({ "task": { "id": "t8", "contextId": "c8" } }));
+    assert_eq!(learns.message(StatusCode::OK, &mut fresh), Touched::No);
+
+    let get = map(&adapter, "GET", "/tasks/t1", Value::Null, &alice).await;
+    let mut shows = get.unwrap().hooks.remove(0);
+    for (shown, touched) in [
+        (json!({ "id": "t1", "contextId": "c1" }), Touched::No),
+        (json!({ "id": "t8" }), Touched::Withhold),
+        (json!({ "artifactUpdate": { "taskId": "t8" } }), Touched::Withhold),
+        (json!({ "artifactUpdate": { "taskId": "t2" } }), Touched::No),
+    ] {
+        assert_eq!(shows.message(StatusCode::OK, &mut shown.clone()), touched, "{shown}");
+    }
+    // The id of a JSON-RPC reply is no task's.
+    let get = map(&adapter, "POST", "/", about("GetTask", "t1"), &alice).await;
+    let mut reply = rpc(json!({ "id": "t1" }));
+    assert_eq!(get.unwrap().hooks[0].message(StatusCode::OK, &mut reply), Touched::No);
+}
+
+#[rstest]
+#[case::both(json!({ "tasks": [{ "id": "t1" }, { "id": "t2" }], "totalSize": 2, "nextPageToken": "n", "more": 1 }), json!([{ "id": "t1" }]))]
+#[case::none(json!({ "totalSize": 7 }), json!([]))]
+#[tokio::test]
+async fn a_list_shows_ones_own(#[case] listed: Value, #[case] own: Value) {
+    let adapter = adapter(CONFIG);
+    let alice = alice();
+    begin(&adapter, &alice, "t1").await;
+    let size = own.as_array().unwrap().len();
+    let next = listed.get("nextPageToken").cloned().unwrap_or_else(|| "".into());
+    let expected =
+        json!({ "tasks": own, "totalSize": size, "pageSize": size, "nextPageToken": next });
     let mut mapped = map(&adapter, "GET", "/tasks", Value::Null, &alice).await.unwrap();
+    let mut list = listed.clone();
     assert_eq!(mapped.hooks[0].message(StatusCode::OK, &mut list), Touched::Yes);
-    assert_eq!(list, json!({ "tasks": [{ "id": "t1" }], "totalSize": 1 }));
+    assert_eq!(list, expected);
+    let rpc = json!({ "jsonrpc": "2.0", "id": 1, "method": "ListTasks", "params": {} });
+    let mut mapped = map(&adapter, "POST", "/", rpc, &alice).await.unwrap();
+    let mut list = json!({ "jsonrpc": "2.0", "id": 1, "result": listed });
+    assert_eq!(mapped.hooks[0].message(StatusCode::OK, &mut list), Touched::Yes);
+    assert_eq!(list["result"], expected);
 }
 
 fn card() -> Value {
@@ -212,10 +311,8 @@ fn a_version_that_is_not_read_is_refused() {
 
 #[test]
 fn a_configuration_without_skills_is_refused() {
-    let none = toml::from_str("").unwrap();
-    assert!(A2aAdapter::compile(&none, &route(), "https://g.example").is_err());
-    let wrong = toml::from_str(&format!("default_skill = \"x\"\n{CONFIG}")).unwrap();
-    assert!(A2aAdapter::compile(&wrong, &route(), "https://g.example").is_err());
+    assert!(compile("").is_err());
+    assert!(compile(&format!("default_skill = \"x\"\n{CONFIG}")).is_err());
 }
 
 /// ProtoJSON takes the names of the `.proto` file too, and Go takes any case.
@@ -261,8 +358,7 @@ async fn nothing_names_a_second_task(
 ) {
     let adapter = adapter(CONFIG);
     let chain = alice();
-    let mut began = adapter.remote.learn(&chain);
-    let _ = began.message(StatusCode::OK, &mut json!({ "task": { "id": "own" } }));
+    begin(&adapter, &chain, "own").await;
     let rpc = |more: &Value| {
         let mut params = json!({ "id": "own", "historyLength": 2 });
         params.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
