@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +65,12 @@ def main() -> None:
         gateway = f"http://127.0.0.1:{free_ports(2)}"
         stage.apply(registry(["summarizer.summarize"], [], gateway))
         agent = stage.agent()
-        holder = str(holder_file(stage.directory / "holder.json", agent, stage.task(agent, gateway)))
-        stage.gateway("".join(ROUTE.format(name=n, upstream=u) for n, u in upstreams.items()), listen=gateway)
+        mine, theirs = (
+            str(holder_file(stage.directory / f"{name}.json", agent, stage.task(agent, gateway))) for name in ("mine", "theirs")
+        )
+        routes = "".join(ROUTE.format(name=n, upstream=u) for n, u in upstreams.items())
+        process = stage.gateway(routes, listen=gateway)
+        begun: list[tuple[str, str, str, str]] = []
         for name in upstreams:
             with urllib.request.urlopen(f"{gateway}/{name}/.well-known/agent-card.json", timeout=10) as reply:
                 card = json.load(reply)
@@ -75,16 +81,35 @@ def main() -> None:
             for language in ("py", "ts"):
                 for binding in ("JSONRPC", "HTTP+JSON"):
                     what = f"{language} client, {name} agent, {binding}"
-                    seen = client(language, binding, f"{gateway}/{name}", holder, "summarize")
+                    ask = partial(client, language, binding, f"{gateway}/{name}")
+                    seen = ask(mine, "summarize")
                     told = " ".join(seen.get("texts", []))
                     verdicts.check(f"{what}: the work is done and streamed back", "summary of the report" in told, seen)
                     verdicts.check(f"{what}: provenance came along", "urn:bailiwick:provenance" in told, seen)
                     verdicts.check(f"{what}: the task can be asked for again", seen.get("again") is True, seen)
-                    seen = client(language, binding, f"{gateway}/{name}", holder, "translate")
-                    # What a client shows of a refusal differs: the code, the sentence, or only the status.
+                    task = str(seen.get("task"))
+                    begun.append((language, binding, f"{gateway}/{name}", task))
+                    seen = ask(mine, "translate")
                     told = str(seen.get("refused"))
-                    refused = any(it in told for it in ("scope_not_granted", "not among the scopes held", "403"))
-                    verdicts.check(f"{what}: a skill that is not granted is refused", refused, seen)
+                    shown = "scope_not_granted" in told and "not among the scopes held" in told
+                    verdicts.check(f"{what}: a skill that is not granted is refused, with code and reason", shown, seen)
+                    # It is done, so the agent says that it cannot be cancelled: it was asked.
+                    seen = ask(mine, f"cancel:{task}")
+                    shown = "TaskNotCancelable" in str(seen.get("refused"))
+                    verdicts.check(f"{what}: the task's own cancel reaches the agent", shown, seen)
+                    for verb in ("get", "cancel"):
+                        seen = ask(theirs, f"{verb}:{task}")
+                        told = str(seen.get("refused"))
+                        shown = "TaskNotFound" in told and "task_mismatch" in told
+                        verdicts.check(f"{what}: {verb} by another task finds no such task", shown, seen)
+        stage.stop(process, signal.SIGKILL)
+        stage.gateway(routes, listen=gateway)
+        for language, binding, url, task in begun:
+            what = f"{language} client, {binding}, {url.rsplit('/', 1)[1]} agent, the gateway killed and started"
+            seen = client(language, binding, url, mine, f"get:{task}")
+            verdicts.check(f"{what}: one's task is one's own", seen.get("again") is True, seen)
+            seen = client(language, binding, url, theirs, f"get:{task}")
+            verdicts.check(f"{what}: and nobody else's", "task_mismatch" in str(seen.get("refused")), seen)
         if verdicts.failed:
             for name in ("gateway", "agent-py", "agent-ts"):
                 print(f"--- {name}\n", (stage.directory / f"{name}.log").read_text()[-2500:])

@@ -1,4 +1,4 @@
-"""One round with an unmodified Python client: client_py.py BINDING URL HOLDER.json SKILL"""
+"""One round with an unmodified Python client: client_py.py BINDING URL HOLDER.json SKILL|get:TASK|cancel:TASK"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 from a2a.client import ClientConfig, ClientFactory
 from a2a.helpers import get_stream_response_text
-from a2a.types import GetTaskRequest, Message, Part, Role, SendMessageRequest
+from a2a.types import CancelTaskRequest, GetTaskRequest, Message, Part, Role, SendMessageRequest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from bailiwick import HolderKey, HopToken, dpop
@@ -42,7 +42,8 @@ class Auth(httpx.Auth):
 
 async def main() -> None:
     """Find the agent by its card, send a message, follow the stream, ask for the task again."""
-    binding, url, holder_file, skill = sys.argv[1:]
+    binding, url, holder_file, what = sys.argv[1:]
+    what, _, of = what.partition(":")
     holder = json.loads(Path(holder_file).read_text())
     key = HolderKey(load_der_private_key(base64.b64decode(holder["pkcs8"]), None))  # type: ignore[arg-type]
     seen: dict[str, object] = {"texts": []}
@@ -50,8 +51,14 @@ async def main() -> None:
         config = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding])
         client = await ClientFactory(config).create_from_url(url)
         message = Message(message_id=str(uuid4()), role=Role.ROLE_USER, parts=[Part(text="the report")])
-        message.metadata.update({"urn:bailiwick:skill": skill})
+        message.metadata.update({"urn:bailiwick:skill": what})
         try:
+            if what == "get":
+                seen["again"] = (await client.get_task(GetTaskRequest(id=of))).id == of
+                return
+            if what == "cancel":
+                seen["cancelled"] = (await client.cancel_task(CancelTaskRequest(id=of))).id == of
+                return
             task = ""
             async for event in client.send_message(SendMessageRequest(message=message)):
                 task = task or event.task.id or event.status_update.task_id
@@ -59,10 +66,11 @@ async def main() -> None:
                 if text:
                     seen["texts"] = [*seen["texts"], text]  # type: ignore[misc]
             again = await client.get_task(GetTaskRequest(id=task))
-            seen["again"] = again.id == task
+            seen.update(again=again.id == task, task=task)
         except Exception as error:
-            seen["refused"] = f"{error} {getattr(error, 'data', '')}"
-    print(json.dumps(seen))
+            seen["refused"] = f"{type(error).__name__}: {error} {getattr(error, 'data', '')}"
+        finally:
+            print(json.dumps(seen))
 
 
 asyncio.run(main())

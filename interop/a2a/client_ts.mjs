@@ -1,10 +1,11 @@
-// One round with an unmodified TypeScript client: node client_ts.mjs BINDING URL HOLDER.json SKILL
+// One round with an unmodified TypeScript client: node client_ts.mjs BINDING URL HOLDER.json SKILL|get:TASK|cancel:TASK
 import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Holder } from "../mcp/dpop.mjs";
 
-const [binding, url, holderFile, skill] = process.argv.slice(2);
+const [binding, url, holderFile, asked] = process.argv.slice(2);
+const [what, of] = asked.split(/:(.*)/);
 const require = createRequire(`${process.env.A2A_NODE_MODULES}/`);
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
 const { ClientFactory, DefaultAgentCardResolver, JsonRpcTransportFactory, RestTransportFactory } = await load("@a2a-js/sdk/client");
@@ -18,18 +19,22 @@ try {
   const part = { content: { $case: "text", value: "the report" }, metadata: undefined, filename: "", mediaType: "text/plain" };
   const message = {
     messageId: randomUUID(), contextId: "", taskId: "", role: Role.ROLE_USER, parts: [part],
-    metadata: { "urn:bailiwick:skill": skill }, extensions: [], referenceTaskIds: [],
+    metadata: { "urn:bailiwick:skill": what }, extensions: [], referenceTaskIds: [],
   };
-  let task;
-  for await (const event of client.sendMessageStream({ tenant: "", message, configuration: undefined, metadata: undefined })) {
-    const value = event.payload?.value ?? event;
-    task ??= value.taskId ?? value.id;
-    for (const it of value.artifact?.parts ?? []) seen.texts.push(it.content?.value ?? "");
+  if (what === "get") seen.again = (await client.getTask({ tenant: "", id: of })).id === of;
+  else if (what === "cancel") seen.cancelled = (await client.cancelTask({ tenant: "", id: of })).id === of;
+  else {
+    let task;
+    for await (const event of client.sendMessageStream({ tenant: "", message, configuration: undefined, metadata: undefined })) {
+      const value = event.payload?.value ?? event;
+      task ??= value.taskId ?? value.id;
+      for (const it of value.artifact?.parts ?? []) seen.texts.push(it.content?.value ?? "");
+    }
+    const again = await client.getTask({ tenant: "", id: task });
+    Object.assign(seen, { again: again.id === task, task });
   }
-  const again = await client.getTask({ tenant: "", id: task });
-  seen.again = again.id === task;
 } catch (error) {
-  seen.refused = `${error.message} ${JSON.stringify(error.data ?? error.cause ?? "")} ${JSON.stringify(error)}`;
+  seen.refused = `${error.name}: ${error.message} ${JSON.stringify(error.data ?? error.cause ?? "")} ${JSON.stringify(error)}`;
 }
 console.log(JSON.stringify(seen));
 process.exit(0);

@@ -8,6 +8,7 @@ mod binding;
 mod card;
 mod message;
 mod operation;
+mod refusal;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use bailiwick_core::VerifiedChain;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_policy::{Binding, ResourceFacts, Sensitivity};
+use bytes::Bytes;
 use http::request::Parts;
 use serde::Deserialize;
 
@@ -30,6 +32,8 @@ use crate::config::RouteConfig;
 use crate::json;
 use crate::remote::{Asker, RemoteKind, RemoteTasks};
 use crate::stop::Stop;
+
+pub(crate) use self::refusal::{A2aError, told};
 
 /// Where an agent publishes its card (A2A §8.2).
 pub(crate) const CARD_PATH: &str = "/.well-known/agent-card.json";
@@ -157,8 +161,33 @@ impl A2aAdapter {
         parts.method == http::Method::POST
     }
 
+    /// How a request is refused: in the form of the binding that it is of.
+    pub(crate) fn form(&self, parts: &Parts, path: &str, body: Option<&Bytes>) -> RefusalForm {
+        let rpc = parts.method == http::Method::POST && path == self.rpc_path;
+        let id = rpc.then(|| body.and_then(operation::id).unwrap_or_default());
+        RefusalForm::A2a { id, error: None }
+    }
+
     /// Maps one request.
-    pub(crate) async fn map(
+    pub(crate) fn map(
+        &self,
+        inbound: Inbound<'_>,
+        chain: Option<&Arc<VerifiedChain>>,
+    ) -> Result<Mapped, Stop> {
+        let (parts, path, body) = (inbound.parts, inbound.path, inbound.body.clone());
+        self.mapped(inbound, chain).map_err(|mut stop| {
+            let mut form = self.form(parts, path, body.as_ref());
+            if let (RefusalForm::A2a { error, .. }, Some(RefusalForm::A2a { error: named, .. })) =
+                (&mut form, stop.form.as_deref())
+            {
+                *error = *named;
+            }
+            stop.form = Some(Box::new(form));
+            stop
+        })
+    }
+
+    fn mapped(
         &self,
         inbound: Inbound<'_>,
         chain: Option<&Arc<VerifiedChain>>,
@@ -257,21 +286,20 @@ impl A2aAdapter {
                 body: OutgoingBody::Untouched,
             },
             hooks: vec![Box::new(self.card.hook())],
-            refusal: RefusalForm::Problem,
+            refusal: RefusalForm::A2a { id: None, error: None },
         }
     }
 
     fn operation(&self, inbound: &Inbound<'_>) -> Result<(Operation, Wire), Stop> {
         let body = match &inbound.body {
-            Some(bytes) if !bytes.is_empty() => Some(json::read(bytes)?),
+            Some(bytes) if !bytes.is_empty() => {
+                Some(json::read(bytes).map_err(|stop| operation::unread(stop, bytes))?)
+            }
             _ => None,
         };
         let post = inbound.parts.method == http::Method::POST;
         if post && inbound.path == self.rpc_path {
-            let is_rpc = body.as_ref().is_some_and(|body| body.get("jsonrpc").is_some());
-            if is_rpc || self.rest_path != self.rpc_path.trim_end_matches('/') {
-                return operation::json_rpc(&self.rpc_path, body);
-            }
+            return operation::json_rpc(&self.rpc_path, body);
         }
         let rest = inbound.path.strip_prefix(self.rest_path.as_str());
         let rest =
@@ -305,7 +333,7 @@ fn require_version(parts: &Parts) -> Result<(), Stop> {
         return Ok(());
     }
     let detail = "send one `A2A-Version: 1.0` header; other versions are not read here";
-    Err(Stop::new(Outcome::Malformed, detail))
+    Err(refusal::stop(Outcome::Malformed, A2aError::VersionNotSupported, detail))
 }
 
 #[cfg(test)]

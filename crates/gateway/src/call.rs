@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use serde_json::{Map, Value};
 
+use crate::a2a::A2aError;
 use crate::reads::Trusted;
 use crate::reply::ReplyHook;
 
@@ -96,6 +97,13 @@ pub(crate) enum RefusalForm {
     Problem,
     /// A JSON-RPC 2.0 error that answers this request id; the problem is its `data`.
     JsonRpc(Value),
+    /// An error of A2A, in its JSON-RPC or its HTTP+JSON binding.
+    A2a {
+        /// The JSON-RPC request's id; none in HTTP+JSON.
+        id: Option<Value>,
+        /// Which; by default that of the refusal's code.
+        error: Option<A2aError>,
+    },
     /// A fault of the protocol itself: a JSON-RPC error with its own code and HTTP status.
     JsonRpcFault {
         /// The request's id.

@@ -95,9 +95,10 @@ async fn serve(
     }
     let path = parts.uri.path();
     let (route, path) = gateway.routes.find(path).ok_or_else(|| early(no_route(path)))?;
+    let form = early_form(route, &parts, path);
     let refusing = |stop| {
         let route = Some(Arc::clone(route));
-        Box::new(Refusing { stop, form: RefusalForm::Problem, route })
+        Box::new(Refusing { stop, form: form.clone(), route })
     };
     let upgrade = upgrade::asked(&parts, route, path).map_err(refusing)?;
 
@@ -240,6 +241,14 @@ fn require_plain_connection(headers: &HeaderMap) -> Result<(), Stop> {
     Err(Stop::new(Outcome::Malformed, detail))
 }
 
+/// How a request is refused before its message is read.
+fn early_form(route: &Route, parts: &Parts, path: &str) -> RefusalForm {
+    match &route.adapter {
+        Adapter::Http(_) | Adapter::Mcp(_) => RefusalForm::Problem,
+        Adapter::A2a(a2a) => a2a.form(parts, path, None),
+    }
+}
+
 /// Whether the adapter makes this request public, such as an agent card.
 fn is_open(route: &Route, parts: &Parts, path: &str) -> bool {
     match &route.adapter {
@@ -289,7 +298,7 @@ async fn map(
             let chain = chain.ok_or(Outcome::ProvenanceMissing)?;
             mcp.map(inbound, chain, &Errand { gateway, route, chain }).await
         }
-        Adapter::A2a(a2a) => a2a.map(inbound, chain).await,
+        Adapter::A2a(a2a) => a2a.map(inbound, chain),
     }
 }
 

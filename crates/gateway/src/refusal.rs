@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::a2a;
 use crate::attempt::Refused;
 use crate::call::RefusalForm;
 use crate::gateway::Gateway;
@@ -19,8 +20,8 @@ use crate::stream::{Body, full};
 const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 /// This gateway's public provenance key, for others to pin.
 const PROVENANCE_KEY: &str = "/.well-known/bailiwick-provenance.jwk";
-/// JSON-RPC error code of a refusal. Outside of -32768 to -32000, where JSON-RPC, MCP, A2A and their
-/// SDKs have meanings of their own (-32001 is a time-out in one, an unknown task in another).
+/// JSON-RPC error code of a refusal in MCP. Outside of -32768 to -32000, where JSON-RPC, MCP and its
+/// SDKs have meanings of their own (-32001 is a time-out in one).
 pub(crate) const JSON_RPC_REFUSED: i64 = -31_403;
 
 /// The refusal as a response. Every one carries a fresh nonce when proofs need one.
@@ -46,7 +47,7 @@ pub(crate) fn respond(
     if let Some(members) = body.as_object_mut() {
         members.extend(*refused.extra);
     }
-    // Who one is, is told by HTTP (MCP authorization, A2A §5); what one may do, by the protocol.
+    // Who one is, is told by HTTP (MCP authorization); what one may do, by the protocol.
     let in_band = status != StatusCode::UNAUTHORIZED && status.as_u16() < 500;
     let (status, media, body) = match form {
         RefusalForm::JsonRpc(id) if in_band => {
@@ -54,6 +55,9 @@ pub(crate) fn respond(
             let error = json!({ "code": JSON_RPC_REFUSED, "message": message, "data": body });
             let reply = json!({ "jsonrpc": "2.0", "id": id, "error": error });
             (StatusCode::OK, "application/json", reply)
+        }
+        RefusalForm::A2a { id, error } => {
+            a2a::told(id.as_ref(), *error, refused.code, status, &body)
         }
         RefusalForm::JsonRpcFault { id, code, status } => {
             let message = body.get("detail").cloned().unwrap_or_default();

@@ -8,6 +8,7 @@ use bailiwick_core::outcome::Outcome;
 use serde_json::{Map, Value};
 
 use super::SKILL_KEY;
+use super::refusal::{self, A2aError};
 use crate::stop::Stop;
 
 /// Prefix of the metadata members that are the gateway's to read and to write.
@@ -61,7 +62,8 @@ pub(crate) fn read(mut body: Value, at: &str) -> Result<Sent, Stop> {
         .any(|(name, value)| folded(name).contains("pushnotification") && !value.is_null());
     if pushed {
         let detail = "push notifications would carry results past this gateway";
-        return Err(Stop::new(Outcome::ScopeNotGranted, detail));
+        let error = A2aError::PushNotificationNotSupported;
+        return Err(refusal::stop(Outcome::ScopeNotGranted, error, detail));
     }
     let outer = request.get("metadata").and_then(|m| m.get(SKILL_KEY)).cloned();
     strip(request);

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::message::{self, Sent};
+use super::refusal::{self, A2aError};
 use crate::call::RefusalForm;
 use crate::stop::Stop;
 
@@ -47,23 +48,37 @@ impl Wire {
 
     /// How a refusal is told.
     pub(crate) fn refusal(&self) -> RefusalForm {
-        self.id.clone().map_or(RefusalForm::Problem, RefusalForm::JsonRpc)
+        RefusalForm::A2a { id: self.id.clone(), error: None }
     }
+}
+
+/// The id that a refusal of a body answers, if it has one that can be told.
+pub(crate) fn id(body: &Bytes) -> Option<Value> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body.get("id").filter(|id| id.is_string() || id.is_number()).cloned()
+}
+
+/// A body that cannot be read: no JSON at all, or JSON with two readings.
+pub(crate) fn unread(stop: Stop, body: &Bytes) -> Stop {
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let error = if is_json { A2aError::InvalidRequest } else { A2aError::Parse };
+    refusal::stop(stop.code, error, stop.detail)
 }
 
 /// Reads a JSON-RPC request.
 pub(crate) fn json_rpc(path: &str, body: Option<Value>) -> Result<(Operation, Wire), Stop> {
     let malformed = |what: &str| Stop::new(Outcome::Malformed, what);
-    let body = body.ok_or_else(|| malformed("there is no body"))?;
-    let members = body.as_object().ok_or_else(|| malformed("the body is no JSON-RPC request"))?;
+    let invalid = |what: &str| refusal::stop(Outcome::Malformed, A2aError::InvalidRequest, what);
+    let body = body.ok_or_else(|| invalid("there is no body"))?;
+    let members = body.as_object().ok_or_else(|| invalid("the body is no JSON-RPC request"))?;
     if members.keys().any(|name| !["jsonrpc", "id", "method", "params"].contains(&name.as_str())) {
-        return Err(malformed("a JSON-RPC request has no other members than its four"));
+        return Err(invalid("a JSON-RPC request has no other members than its four"));
     }
     let (Some("2.0"), Some(method)) = (
         members.get("jsonrpc").and_then(Value::as_str),
         members.get("method").and_then(Value::as_str).map(str::to_owned),
     ) else {
-        return Err(malformed("the body is no JSON-RPC 2.0 request"));
+        return Err(invalid("the body is no JSON-RPC 2.0 request"));
     };
     let params = members.get("params").unwrap_or(&Value::Null);
     message::require_names(params, &PARAMS)?;
@@ -73,7 +88,7 @@ pub(crate) fn json_rpc(path: &str, body: Option<Value>) -> Result<(Operation, Wi
     }
     let id = match members.get("id") {
         Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
-        _ => return Err(malformed("`id` is neither text nor a number")),
+        _ => return Err(invalid("`id` is neither text nor a number")),
     };
     let wire = Wire {
         path_and_query: path.to_owned(),
@@ -93,7 +108,7 @@ pub(crate) fn json_rpc(path: &str, body: Option<Value>) -> Result<(Operation, Wi
         "SubscribeToTask" => task("tasks/subscribe")?,
         "ListTasks" => Operation::ListTasks,
         "GetExtendedAgentCard" => Operation::ExtendedCard,
-        other => return Err(unserved(other)),
+        other => return Err(unserved(other, A2aError::MethodNotFound)),
     };
     Ok((operation, wire))
 }
@@ -115,11 +130,14 @@ pub(crate) fn rest(
     if query.is_some_and(|query| !query.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
         return Err(Stop::new(Outcome::Malformed, "the query is not in its plain form"));
     }
-    // The path says which task: nothing else may say another.
+    // The path says which task: nothing else may say another. The same once more is what the Python SDK
+    // says.
+    let named = rest.strip_prefix("/tasks/").and_then(|rest| rest.split(':').next());
+    let same = |name: &str, value: &Value| name == "id" && value.as_str() == named;
+    let members = body.iter().filter_map(Value::as_object).flatten();
+    let members = members.filter(|(name, value)| !same(name, value)).map(|(name, _)| name.as_str());
     let names = query.unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
-    let mut names = names.chain(
-        body.iter().filter_map(Value::as_object).flat_map(|it| it.keys().map(String::as_str)),
-    );
+    let mut names = names.chain(members);
     if names.any(|name| name.contains('%') || PARAMS.contains(&message::folded(name).as_str())) {
         let detail = "the path alone names the task, and there are no tenants";
         return Err(Stop::new(Outcome::Malformed, detail));
@@ -144,9 +162,9 @@ pub(crate) fn rest(
             (&Method::GET | &Method::POST, Some((id, "subscribe"))) => {
                 own_task("tasks/subscribe", id)?
             }
-            _ => return Err(unserved(rest)),
+            _ => return Err(unserved(rest, A2aError::UnsupportedOperation)),
         },
-        _ => return Err(unserved(rest)),
+        _ => return Err(unserved(rest, A2aError::UnsupportedOperation)),
     };
     Ok((operation, wire))
 }
@@ -159,8 +177,10 @@ fn own_task(what: &'static str, id: &str) -> Result<Operation, Stop> {
 }
 
 /// Push notifications are among these: results would go past the gateway.
-fn unserved(what: &str) -> Stop {
+fn unserved(what: &str, error: A2aError) -> Stop {
     let shown: String = what.chars().take(64).collect();
     let detail = format!("{shown} is no operation of A2A v1 that is served here");
-    Stop::new(ProblemCode::MethodNotAllowed, detail)
+    let push = message::folded(what).contains("pushnotification");
+    let error = if push { A2aError::PushNotificationNotSupported } else { error };
+    refusal::stop(ProblemCode::MethodNotAllowed, error, detail)
 }

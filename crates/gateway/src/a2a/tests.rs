@@ -51,7 +51,7 @@ async fn map(
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let body = (!body.is_null()).then(|| Bytes::from(body.to_string()));
     let path = path.split('?').next().unwrap();
-    adapter.map(Inbound { parts: &parts, path, body }, Some(chain)).await
+    adapter.map(Inbound { parts: &parts, path, body }, Some(chain))
 }
 
 fn send(skill: &str) -> Value {
@@ -84,7 +84,7 @@ async fn a_message_is_a_call_of_its_skill_with_its_data_as_arguments() {
     let OutgoingBody::Json { value, carry_at } = outgoing.body else { panic!("no JSON") };
     let at = carry_at.unwrap();
     assert_eq!(value.pointer(&at).unwrap(), &json!({ "other": 1 }), "what is ours is taken away");
-    assert_eq!(mapped.refusal, RefusalForm::JsonRpc(json!("1")));
+    assert_eq!(mapped.refusal, RefusalForm::A2a { id: Some(json!("1")), error: None });
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn both_bindings_say_the_same() {
         let mapped = map(&adapter(CONFIG), "POST", path, rest.clone(), &alice()).await.unwrap();
         let Asked::Call(call) = mapped.asked else { panic!("not a call") };
         assert_eq!(call.scope.to_string(), "summarizer.summarize");
-        assert_eq!(mapped.refusal, RefusalForm::Problem);
+        assert_eq!(mapped.refusal, RefusalForm::A2a { id: None, error: None });
     }
 }
 
@@ -112,7 +112,7 @@ async fn both_bindings_say_the_same() {
 #[case::part_of_two_kinds("/", { let mut b = send("summarize"); b["params"]["message"]["parts"] = json!([{"text": "a", "url": "b"}]); b }, "malformed")]
 #[case::old_method("/", { let mut b = send("summarize"); b["method"] = json!("message/send"); b }, "method_not_allowed")]
 #[case::push_config("/", json!({"jsonrpc":"2.0","id":1,"method":"CreateTaskPushNotificationConfig","params":{}}), "method_not_allowed")]
-#[case::batch("/", json!([send("summarize")]), "not_found")]
+#[case::batch("/", json!([send("summarize")]), "malformed")]
 #[case::somebody_elses_task("/", json!({"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id":"t1"}}), "task_mismatch")]
 #[case::dots("/tasks/../message:send", send("summarize")["params"].clone(), "malformed")]
 #[tokio::test]
@@ -121,11 +121,7 @@ async fn what_is_not_plainly_served_is_refused(
     #[case] body: Value,
     #[case] code: &str,
 ) {
-    let refusal = refused(map(&adapter(CONFIG), "POST", path, body, &alice()).await);
-    assert!(
-        refusal == code || (code == "not_found" && refusal == "method_not_allowed"),
-        "{refusal}"
-    );
+    assert_eq!(refused(map(&adapter(CONFIG), "POST", path, body, &alice()).await), code);
 }
 
 /// A message of `chain` whose reply begins a remote task in the context `c1`.
@@ -245,6 +241,30 @@ async fn a_list_shows_ones_own(#[case] listed: Value, #[case] own: Value) {
     assert_eq!(list["result"], expected);
 }
 
+#[rstest]
+#[case::refused("/", send("translate").to_string(), Some(json!("1")), None)]
+#[case::version("/old", send("summarize").to_string(), None, Some(A2aError::VersionNotSupported))]
+#[case::no_json("/", "{".to_owned(), Some(Value::Null), Some(A2aError::Parse))]
+#[case::two_readings("/", r#"{"id":7,"id":8}"#.to_owned(), Some(json!(8)), Some(A2aError::InvalidRequest))]
+#[case::no_version_of_rpc("/", r#"{"id":7}"#.to_owned(), Some(json!(7)), Some(A2aError::InvalidRequest))]
+#[case::unknown("/", json!({"jsonrpc":"2.0","id":7,"method":"message/send"}).to_string(), Some(json!(7)), Some(A2aError::MethodNotFound))]
+#[case::push("/", json!({"jsonrpc":"2.0","id":7,"method":"CreateTaskPushNotificationConfig"}).to_string(), Some(json!(7)), Some(A2aError::PushNotificationNotSupported))]
+#[case::rest_push("/tasks/t/pushNotificationConfigs", "{}".to_owned(), None, Some(A2aError::PushNotificationNotSupported))]
+#[case::rest_unknown("/tasks/t:resubmit", "{}".to_owned(), None, Some(A2aError::UnsupportedOperation))]
+fn a_refusal_answers_in_the_binding_that_was_spoken(
+    #[case] path: &str,
+    #[case] body: String,
+    #[case] id: Option<Value>,
+    #[case] error: Option<A2aError>,
+) {
+    let version = if path == "/old" { "0.3" } else { "1.0" };
+    let request = Request::post("/x").header("A2A-Version", version).body(()).unwrap();
+    let (parts, ()) = request.into_parts();
+    let inbound = Inbound { parts: &parts, path, body: Some(Bytes::from(body)) };
+    let stop = adapter(CONFIG).map(inbound, Some(&alice())).err().unwrap();
+    assert_eq!(stop.form.as_deref(), Some(&RefusalForm::A2a { id, error }));
+}
+
 fn card() -> Value {
     json!({
         "name": "summarizer", "version": "1",
@@ -267,7 +287,7 @@ async fn the_card_leads_to_the_gateway_and_declares_the_chain() {
         Request::get("/summarizer/.well-known/agent-card.json").body(()).unwrap().into_parts();
     assert!(adapter.is_open(&parts, CARD_PATH));
     let inbound = Inbound { parts: &parts, path: CARD_PATH, body: None };
-    let mut mapped = adapter.map(inbound, None).await.unwrap();
+    let mut mapped = adapter.map(inbound, None).unwrap();
     let mut shown = card();
     assert_eq!(mapped.hooks[0].message(StatusCode::OK, &mut shown), Touched::Yes);
     let urls: Vec<&Value> =
@@ -371,4 +391,16 @@ async fn nothing_names_a_second_task(
     assert_eq!(refused(map(&adapter, method, twin, twin_body, &chain).await), "mapped");
     let body = if path == "/" { rpc(&more) } else { more };
     assert_eq!(refused(map(&adapter, method, path, body, &chain).await), "malformed");
+}
+
+#[tokio::test]
+async fn the_same_task_may_be_named_twice() {
+    let adapter = adapter(CONFIG);
+    let alice = alice();
+    begin(&adapter, &alice, "own").await;
+    for (id, expected) in [("own", "mapped"), ("theirs", "malformed")] {
+        let body = json!({ "id": id });
+        let cancel = map(&adapter, "POST", "/tasks/own:cancel", body, &alice).await;
+        assert_eq!(refused(cancel), expected);
+    }
 }
