@@ -111,6 +111,9 @@ pub struct ToolConfig {
     /// What constraints call its arguments, where that is not their own name.
     #[serde(default)]
     pub arguments: BTreeMap<String, String>,
+    /// Its own names of arguments that have to be given, besides those that its schema requires.
+    #[serde(default)]
+    pub required: Vec<String>,
     /// Which parts of what it returns may become later arguments (`from_read`); by default none. It
     /// takes `effect = "read"`.
     #[serde(default)]

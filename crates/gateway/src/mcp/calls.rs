@@ -1,5 +1,8 @@
 //! The requests that use authority: which scope, of what, with which arguments.
 
+use std::collections::BTreeMap;
+
+use bailiwick_core::VerifiedChain;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_policy::ResourceFacts;
@@ -7,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::message::{Message, is_stateless};
+use super::parameters::{ArgumentRules, Parameters};
 use super::{Asking, McpAdapter};
 use crate::call::{Call, CallEffect, Needs, ToolFacts};
 use crate::errand::Errands;
@@ -41,7 +45,7 @@ impl McpAdapter {
                 self.resource(message)
             }
             "subscriptions/listen" => self.listen(message),
-            "prompts/get" => self.prompt(message),
+            "prompts/get" => self.prompt(message, asking.chain),
             "completion/complete" => self.completion(message),
             _ => Err(message.unknown(headers)),
         }
@@ -84,16 +88,24 @@ impl McpAdapter {
         let refused = |why: &str| {
             Stop::new(Outcome::ToolUnapproved, format!("the tool is not served now: {why}"))
         };
+        let none = BTreeMap::new();
+        let rules = ArgumentRules {
+            renamed: named.map_or(&none, |tool| &tool.arguments),
+            required: named.map_or(&[], |tool| &tool.required),
+            undeclared: tools.undeclared,
+        };
+        let claims = asking.chain.claims();
         let Some((hash, parameters)) = listed.get(name) else {
             tools.pins.require_unheard_of(name).map_err(|why| refused(&why))?;
+            let unknown = Parameters::default();
+            unknown.require_constrained(claims, &call.scope, &call.arguments, rules.renamed)?;
             return Ok(call);
         };
         tools.pins.require(name, hash).map_err(|why| refused(&why))?;
         let body = message.value.pointer("/params/arguments").unwrap_or(&Value::Null);
         parameters.compare(&asking.parts.headers, body).map_err(|what| message.mismatch(&what))?;
-        let none = std::collections::BTreeMap::new();
-        let renamed = named.map_or(&none, |tool| &tool.arguments);
-        call.arguments = parameters.read(call.arguments, renamed, tools.undeclared)?;
+        call.arguments = parameters.read(call.arguments, &rules)?;
+        parameters.require_constrained(claims, &call.scope, &call.arguments, rules.renamed)?;
         call.tool = Some(ToolFacts { name: name.to_owned(), descriptor: Some(hash.clone()) });
         Ok(call)
     }
@@ -107,11 +119,14 @@ impl McpAdapter {
     }
 
     /// A prompt, filled in. Its own name is the argument `prompt`.
-    fn prompt(&self, message: &Message) -> Result<Call, Stop> {
+    fn prompt(&self, message: &Message, chain: &VerifiedChain) -> Result<Call, Stop> {
         let scope = served(self.tools.prompts.as_ref(), message)?;
         let name = message.text("name")?;
         let given = message.value.pointer("/params/arguments");
-        Ok(self.read(scope, name, with("prompt", name, given)?))
+        let arguments = with("prompt", name, given)?;
+        let unknown = Parameters::default();
+        unknown.require_constrained(chain.claims(), &scope, &arguments, &BTreeMap::new())?;
+        Ok(self.read(scope, name, arguments))
     }
 
     /// Changes of resources are told to whoever may read them.

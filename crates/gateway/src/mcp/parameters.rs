@@ -1,8 +1,12 @@
 //! The arguments of a tool call, held against what the server tells about the tool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bailiwick_core::constraint::Rule;
+use bailiwick_core::constraint::call::CALLS;
 use bailiwick_core::outcome::Outcome;
+use bailiwick_core::scope::Scope;
+use bailiwick_core::token::HopClaims;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -20,8 +24,12 @@ pub(super) struct Parameters {
     names: BTreeMap<String, String>,
     /// Whether those are all that there are.
     closed: bool,
+    /// What has to be given (`required`).
+    required: Vec<String>,
     /// What the server takes for an argument that is not given.
     defaults: Vec<(String, Value)>,
+    /// Arguments whose `default` is nothing: null, or empty.
+    nothing: BTreeSet<String>,
     /// Arguments that clients repeat in headers (`x-mcp-header`), by the header's suffix.
     mirrored: Vec<(String, Vec<String>)>,
 }
@@ -35,8 +43,14 @@ impl Parameters {
             found.closed = is_closed(schema);
             let default =
                 |(name, it): (&String, &Value)| Some((name.clone(), it.get("default")?.clone()));
-            let given = |(_, value): &(String, Value)| !is_empty(value);
-            found.defaults = properties.iter().filter_map(default).filter(given).collect();
+            let defaults = properties.iter().filter_map(default);
+            let (nothing, defaults) = defaults.partition(|(_, value)| is_empty(value));
+            found.defaults = defaults;
+            let nothing: Vec<(String, Value)> = nothing;
+            found.nothing = nothing.into_iter().map(|(name, _)| name).collect();
+        }
+        if let Some(required) = schema.get("required").and_then(Value::as_array) {
+            found.required = required.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         }
         mirrored(schema, &mut Vec::new(), &mut found.mirrored);
         found
@@ -45,14 +59,15 @@ impl Parameters {
     /// The arguments by the names that constraints use, and what the server takes for those that are
     /// not given. A name that some server could take for another one (case, as Go's decoder has it)
     /// is refused: it would be decided as one argument and used as the other. So is one that the
-    /// tool does not declare, unless the route passes those.
+    /// tool does not declare, unless the route passes those, and a call that lacks one that the schema
+    /// or the route requires.
     pub(super) fn read(
         &self,
         given: Map<String, Value>,
-        renamed: &BTreeMap<String, String>,
-        undeclared: Undeclared,
+        rules: &ArgumentRules<'_>,
     ) -> Result<Map<String, Value>, Stop> {
         let malformed = |detail: String| Stop::new(Outcome::Malformed, detail);
+        let ArgumentRules { renamed, required, undeclared } = *rules;
         let mut alike = BTreeMap::new();
         let mut arguments = Map::new();
         for (own, value) in given {
@@ -77,13 +92,52 @@ impl Parameters {
             }
         }
         for (own, value) in &self.defaults {
-            let key = renamed.get(own).unwrap_or(own);
+            let key = key_of(own, renamed);
             // Not given is also what is given as nothing: servers take the default for that, too.
             if arguments.get(key).is_none_or(Value::is_null) {
                 arguments.insert(key.clone(), value.clone());
             }
         }
+        // A schema may require an argument that can be null; a route requires a value.
+        let absent = |own: &&String| !arguments.contains_key(key_of(own, renamed));
+        let null = |own: &&String| arguments.get(key_of(own, renamed)).is_none_or(Value::is_null);
+        let lacking = self.required.iter().find(absent).or(required.iter().find(null));
+        if let Some(own) = lacking {
+            let shown: String = own.chars().take(64).collect();
+            return Err(malformed(format!("the argument `{shown}` is required")));
+        }
         Ok(arguments)
+    }
+
+    /// Refuses a call that a constraint would let by for want of the argument that it is about: what the
+    /// server takes for that, nobody decided. An argument may be left out where its schema's `default`
+    /// says what that means. A constraint for the scope alone (`scope:key`) is about each of its tools,
+    /// one for all scopes about those that have such an argument.
+    pub(super) fn require_constrained(
+        &self,
+        claims: &HopClaims,
+        scope: &Scope,
+        arguments: &Map<String, Value>,
+        renamed: &BTreeMap<String, String>,
+    ) -> Result<(), Stop> {
+        let own = format!("{scope}:");
+        let optional = |name: &str| self.nothing.iter().any(|it| key_of(it, renamed) == name);
+        let declared = |name: &str| {
+            let mut declared = self.names.values().chain(renamed.keys());
+            declared.any(|it| key_of(it, renamed) == name)
+        };
+        for key in constrained(claims) {
+            let scoped = key.strip_prefix(&own);
+            let name = scoped.unwrap_or(key);
+            let about = scoped.is_some() || declared(name);
+            let given = arguments.get(name).is_some_and(|value| !value.is_null());
+            // These two are of every call.
+            if about && !given && !optional(name) && !["sensitivity", CALLS].contains(&name) {
+                let detail = format!("{key}: not given, and the tool does not say what that means");
+                return Err(Stop::new(Outcome::CeilingExceeded, detail));
+            }
+        }
+        Ok(())
     }
 
     /// What a header repeats must be what the body says; `Err` names the header. A header that is
@@ -109,6 +163,31 @@ impl Parameters {
         }
         Ok(())
     }
+}
+
+/// What a route says of a tool's arguments.
+#[derive(Clone, Copy)]
+pub(super) struct ArgumentRules<'a> {
+    /// What constraints call them.
+    pub(super) renamed: &'a BTreeMap<String, String>,
+    /// What has to be given, besides what the schema requires.
+    pub(super) required: &'a [String],
+    /// What happens to one that the schema does not declare.
+    pub(super) undeclared: Undeclared,
+}
+
+/// What constraints call an argument.
+fn key_of<'a>(own: &'a String, renamed: &'a BTreeMap<String, String>) -> &'a String {
+    renamed.get(own).unwrap_or(own)
+}
+
+/// The keys that bind a value when there is one, also where an approver is asked otherwise.
+fn constrained(claims: &HopClaims) -> impl Iterator<Item = &str> {
+    let bound = claims.authority.constraints.iter();
+    let bound = bound.filter(|it| !matches!(it.rule(), Rule::Absent)).map(|it| it.key());
+    let asked = claims.hop.ask.as_ref().and_then(|ask| ask.get("constraints")?.as_array());
+    let asked = asked.into_iter().flatten().filter(|it| it.get("absent").is_none());
+    bound.chain(asked.filter_map(|it| it.get("key")?.as_str()))
 }
 
 /// Whether a schema's `properties` are all that it knows. A server that says nothing of others ignores

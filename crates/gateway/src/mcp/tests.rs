@@ -510,6 +510,100 @@ async fn a_tool_has_the_arguments_that_it_declares(
 }
 
 #[rstest]
+#[case::given(json!({ "to": "a", "memo": "b", "when": "c" }), "mapped")]
+#[case::lacking(json!({ "memo": "b", "when": "c" }), "malformed")]
+#[case::null_of_the_schema(json!({ "to": null, "memo": "b", "when": "c" }), "mapped")]
+#[case::null_of_the_route(json!({ "to": "a", "memo": null, "when": "c" }), "malformed")]
+#[case::lacking_what_the_route_requires(json!({ "to": "a", "when": "c" }), "malformed")]
+#[case::required_with_a_default(json!({ "to": "a", "memo": "b" }), "mapped")]
+#[tokio::test]
+async fn what_a_tool_requires_is_given(#[case] given: Value, #[case] expected: &str) {
+    let mut requires = tool("send_money", "Pays");
+    requires["inputSchema"] = json!({
+        "type": "object", "required": ["to", "when"],
+        "properties": { "to": {}, "memo": { "default": null }, "when": { "default": "now" } },
+    });
+    let config = CONFIG.replace("arguments = {", "required = [\"memo\"]\n    arguments = {");
+    let world = world(&config);
+    world.server.lists(&[requires]);
+    let body = request("tools/call", json!({ "name": "send_money", "arguments": given }));
+    assert_eq!(code(post(&world, &[], &body.to_string(), &alice()).await), expected);
+}
+
+/// `to` is called `recipient` by constraints.
+#[rstest]
+#[case::given(json!({ "max": 5, "key": "banking.send_money:amount" }), json!({ "amount": 1 }), "mapped")]
+#[case::left_out(json!({ "max": 5, "key": "banking.send_money:amount" }), json!({}), "ceiling_exceeded")]
+#[case::null(json!({ "max": 5, "key": "banking.send_money:amount" }), json!({ "amount": null }), "ceiling_exceeded")]
+#[case::budget(json!({ "max_lifetime": 5, "key": "amount" }), json!({}), "ceiling_exceeded")]
+#[case::renamed(json!({ "one_of": ["a"], "key": "recipient" }), json!({}), "ceiling_exceeded")]
+#[case::renamed_and_given(json!({ "one_of": ["a"], "key": "recipient" }), json!({ "to": "a" }), "mapped")]
+#[case::no_such_argument(json!({ "one_of": ["a"], "key": "banking.send_money:payee" }), json!({}), "ceiling_exceeded")]
+#[case::of_other_tools(json!({ "one_of": ["a"], "key": "payee" }), json!({}), "mapped")]
+#[case::of_another_scope(json!({ "one_of": ["a"], "key": "banking.refund:amount" }), json!({}), "mapped")]
+#[case::default_is_nothing(json!({ "one_of": ["a"], "key": "banking.send_money:memo" }), json!({}), "mapped")]
+#[case::default_is_a_value(json!({ "one_of": ["later"], "key": "banking.send_money:when" }), json!({}), "mapped")]
+#[case::nothing_is_allowed(json!({ "absent": true, "key": "banking.send_money:amount" }), json!({}), "mapped")]
+#[case::calls(json!({ "max_lifetime": 5, "key": "banking.send_money:calls" }), json!({}), "mapped")]
+#[tokio::test]
+async fn a_constraint_is_not_met_by_leaving_its_argument_out(
+    #[case] constraint: Value,
+    #[case] given: Value,
+    #[case] expected: &str,
+) {
+    let mut open = tool("send_money", "Pays");
+    open["inputSchema"] = json!({
+        "type": "object",
+        "properties": { "to": {}, "amount": {}, "memo": { "default": "" }, "when": { "default": "now" } },
+    });
+    let world = world(CONFIG);
+    world.server.lists(&[open]);
+    let body = request("tools/call", json!({ "name": "send_money", "arguments": given }));
+    let mut claims = fixture::claims(1, &["banking.*"], json!([constraint]));
+    let chain = Arc::new(fixture::chain_of(&claims));
+    assert_eq!(code(post(&world, &[], &body.to_string(), &chain).await), expected);
+    // Whoever would be asked about a value is not asked about none.
+    claims.authority = fixture::claims(1, &["banking.*"], json!([])).authority;
+    claims.hop.ask = Some(json!({ "constraints": [constraint] }));
+    let chain = Arc::new(fixture::chain_of(&claims));
+    assert_eq!(code(post(&world, &[], &body.to_string(), &chain).await), expected);
+}
+
+#[tokio::test]
+async fn what_a_server_does_not_list_is_not_called_past_a_constraint() {
+    let world = world(CONFIG);
+    world.server.lists(&[tool("get_balance", "Told")]);
+    let call =
+        |given: Value| request("tools/call", json!({ "name": "hidden", "arguments": given }));
+    let constraint = json!([{ "one_of": ["a"], "key": "files.hidden:path" }]);
+    let chain = fixture::chain_of(&fixture::claims(1, &["files.*"], constraint));
+    let chain = Arc::new(chain);
+    let given = call(json!({ "path": "a" })).to_string();
+    assert_eq!(code(post(&world, &[], &given, &chain).await), "mapped");
+    let left_out = call(json!({})).to_string();
+    assert_eq!(code(post(&world, &[], &left_out, &chain).await), "ceiling_exceeded");
+}
+
+#[tokio::test]
+async fn a_look_alike_is_refused_until_an_operator_says_so() {
+    let world = world(CONFIG);
+    // A wildcard covers no scope in capitals.
+    let scopes = ["files.read_file", "files.Read_File", "files.READ_FILE"];
+    let all = Arc::new(fixture::chain(3, &scopes));
+    world.server.lists(&[tool("read_file", "Reads"), tool("Read_File", "Reads")]);
+    let path = pins_path(world.state.path(), "bank");
+    let pins = json!({ "read_file": { "approved": Told::read(&tool("read_file", "Reads")).unwrap().hash } });
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, pins.to_string()).unwrap();
+    let ask = async |name: &str| code(post(&world, &[], &call(name), &all).await);
+    assert_eq!(ask("read_file").await, "mapped");
+    assert_eq!(ask("Read_File").await, "tool_unapproved");
+    assert_eq!(ask("READ_FILE").await, "tool_unapproved", "listed or not");
+    approve_pin(&path, "Read_File", None).unwrap();
+    assert_eq!(ask("Read_File").await, "mapped");
+}
+
+#[rstest]
 #[case::same("eu", "eu", "mapped")]
 #[case::wrapped("=?base64?ZXU=?=", "eu", "mapped")]
 #[case::missing("", "eu", "mapped")]

@@ -25,6 +25,7 @@ pub(super) struct Tool {
     pub(super) effect: CallEffect,
     pub(super) resource: ResourceFacts,
     pub(super) arguments: BTreeMap<String, String>,
+    pub(super) required: Vec<String>,
     pub(super) trust: Option<Trusted>,
     pub(super) needs: Needs,
 }
@@ -171,6 +172,7 @@ fn tool(
             system: plain.system.clone(),
         },
         arguments: entry.arguments.clone(),
+        required: entry.required.clone(),
         trust: Trusted::compile(entry.trust.as_ref(), ResultPlace::ToolResult),
         needs: entry.needs.clone().into(),
     })
