@@ -30,6 +30,7 @@ use crate::call::{
 };
 use crate::config::RouteConfig;
 use crate::json;
+use crate::pass::{PassedHeaders, media_of, say_json};
 use crate::remote::{Asker, RemoteKind, RemoteTasks};
 use crate::stop::Stop;
 
@@ -37,6 +38,10 @@ pub(crate) use self::refusal::{A2aError, told};
 
 /// Where an agent publishes its card (A2A §8.2).
 pub(crate) const CARD_PATH: &str = "/.well-known/agent-card.json";
+/// Headers of the protocol's own.
+const HEADERS: &[&str] = &["a2a-version", "a2a-extensions"];
+/// The media types of a message.
+const MEDIA: [&str; 2] = ["application/json", "application/a2a+json"];
 /// The extension by which an agent says that it takes delegated work only with its chain.
 pub(crate) const CHAIN_EXTENSION: &str = "urn:bailiwick:chain";
 /// The member of a message's metadata that names the skill.
@@ -52,6 +57,8 @@ pub struct A2aConfig {
     pub rest_path: Option<String>,
     /// The skill of a message that names none; without it such a message is refused.
     pub default_skill: Option<String>,
+    /// Headers of agents that go on, besides the protocol's own and the plain ones.
+    pub pass_headers: Vec<String>,
     /// The hash of the agent's card (`sha-256:…` of its RFC 8785 form); another card is withheld.
     pub card: Option<String>,
     /// Its skills. One that is not listed is not in the card and cannot be asked for.
@@ -89,6 +96,7 @@ pub(crate) struct A2aAdapter {
     binding: Binding,
     card: Arc<CardRewrite>,
     remote: Arc<RemoteTasks>,
+    passed: PassedHeaders,
 }
 
 impl A2aAdapter {
@@ -132,7 +140,11 @@ impl A2aAdapter {
         if !rpc_path.starts_with('/') || !(rest_path.is_empty() || rest_path.starts_with('/')) {
             faults.push("`rpc_path` and `rest_path` begin with `/`".to_owned());
         }
-        let (Some(remote), true) = (remote, faults.is_empty()) else { return Err(faults) };
+        let passed = PassedHeaders::compile(HEADERS, &config.pass_headers);
+        let passed = passed.map_err(|found| faults.extend(found)).ok();
+        let (Some(remote), Some(passed), true) = (remote, passed, faults.is_empty()) else {
+            return Err(faults);
+        };
         let base = format!("{public_url}{}", route.path.trim_end_matches('/'));
         let card = CardRewrite {
             rpc_url: format!("{base}{rpc_path}"),
@@ -148,6 +160,7 @@ impl A2aAdapter {
             binding: route.binding,
             card: Arc::new(card),
             remote: Arc::new(remote),
+            passed,
         })
     }
 
@@ -196,6 +209,10 @@ impl A2aAdapter {
             return Ok(self.card(&inbound));
         }
         require_version(inbound.parts)?;
+        let mut headers = self.passed.going_on(&inbound.parts.headers);
+        if inbound.body.as_ref().is_some_and(|body| !body.is_empty()) {
+            say_json(&mut headers, media_of(&inbound.parts.headers, &MEDIA)?);
+        }
         let (operation, wire) = self.operation(&inbound)?;
         let refusal = wire.refusal();
         let Some(chain) = chain else {
@@ -205,7 +222,7 @@ impl A2aAdapter {
         let outgoing = |body| Outgoing {
             method: inbound.parts.method.clone(),
             path_and_query: wire.path_and_query.clone(),
-            headers: inbound.parts.headers.clone(),
+            headers,
             body,
         };
         match operation {
@@ -236,7 +253,7 @@ impl A2aAdapter {
         sent: Sent,
         wire: &Wire,
         chain: &Arc<VerifiedChain>,
-        outgoing: impl Fn(OutgoingBody) -> Outgoing,
+        outgoing: impl FnOnce(OutgoingBody) -> Outgoing,
         refusal: RefusalForm,
     ) -> Result<Mapped, Stop> {
         for (kind, id) in [(RemoteKind::Task, &sent.task), (RemoteKind::Context, &sent.context)] {
@@ -282,7 +299,7 @@ impl A2aAdapter {
             outgoing: Outgoing {
                 method: http::Method::GET,
                 path_and_query: CARD_PATH.to_owned(),
-                headers: inbound.parts.headers.clone(),
+                headers: self.passed.going_on(&inbound.parts.headers),
                 body: OutgoingBody::Untouched,
             },
             hooks: vec![Box::new(self.card.hook())],

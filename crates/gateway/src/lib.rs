@@ -32,6 +32,7 @@ mod mcp;
 mod metrics;
 mod offline;
 mod outcome;
+mod pass;
 mod proxy;
 mod reads;
 mod receipt;

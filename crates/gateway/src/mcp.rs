@@ -21,8 +21,8 @@ use bailiwick_core::VerifiedChain;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::permission::Need;
 use bailiwick_policy::{Binding, Sensitivity};
-use http::Method;
 use http::request::Parts;
+use http::{HeaderName, Method};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -36,12 +36,26 @@ use crate::call::{Asked, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, Re
 use crate::config::RouteConfig;
 use crate::errand::Errands;
 use crate::http_api::Undeclared;
+use crate::pass::{PassedHeaders, media_of, say_json};
 use crate::reply::ReplyHook;
 use crate::stop::Stop;
 use crate::trust::TrustRule;
 
 pub use self::pins::{Pin, PinsError, approve_pin, pins_path, read_pins};
 
+/// Headers of the protocol's own; `Mcp-Param-*` go on where the tool's schema declares them.
+const HEADERS: &[&str] = &[
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    MIRRORED,
+    "mcp-protocol-version",
+    "mcp-session-id",
+];
+/// Headers that repeat arguments.
+const MIRRORED: &str = "mcp-param-*";
+/// The media type of a message.
+const JSON: &str = "application/json";
 /// Metadata that only the gateway writes.
 const OURS: &str = "urn:bailiwick:";
 
@@ -64,6 +78,8 @@ pub struct McpConfig {
     pub undeclared: Undeclared,
     /// How old, in seconds, the gateway's view of the server's tools may be when one is called.
     pub tools_age_seconds_max: u64,
+    /// Headers of agents that go on to the server, besides the protocol's own and the plain ones.
+    pub pass_headers: Vec<String>,
     /// What the server may ask of the agent, such as `elicitation/create`; by default nothing.
     pub server_requests: Vec<String>,
     /// The tools.
@@ -80,6 +96,7 @@ impl Default for McpConfig {
             same_names: false,
             undeclared: Undeclared::default(),
             tools_age_seconds_max: 60,
+            pass_headers: Vec::new(),
             server_requests: Vec::new(),
             tool: Vec::new(),
         }
@@ -126,10 +143,12 @@ pub(crate) struct McpAdapter {
     binding: Binding,
     server_requests: Arc<[String]>,
     sessions: Arc<Sessions>,
+    passed: PassedHeaders,
 }
 
 /// One request under way.
 struct Asking<'a, E> {
+    /// As it goes on: with the headers that do.
     parts: &'a Parts,
     chain: &'a Arc<VerifiedChain>,
     errands: &'a E,
@@ -151,12 +170,17 @@ impl McpAdapter {
         }
         let tools = Tools::compile(config, route, state_dir, others);
         let tools = tools.map_err(|found| faults.extend(found)).ok();
-        let (Some(tools), true) = (tools, faults.is_empty()) else { return Err(faults) };
+        let passed = PassedHeaders::compile(HEADERS, &config.pass_headers);
+        let passed = passed.map_err(|found| faults.extend(found)).ok();
+        let (Some(tools), Some(passed), true) = (tools, passed, faults.is_empty()) else {
+            return Err(faults);
+        };
         Ok(Self {
             tools: Arc::new(tools),
             binding: route.binding,
             server_requests: config.server_requests.clone().into(),
             sessions: Arc::default(),
+            passed,
         })
     }
 
@@ -196,9 +220,13 @@ impl McpAdapter {
             ));
         }
         self.sessions.require_own(&parts.headers, chain)?;
+        let said = media_of(&parts.headers, &[JSON]);
+        let mut parts = parts.clone();
+        parts.headers = self.passed.going_on(&parts.headers);
+        let parts = &parts;
         match (&parts.method, body) {
             (&Method::POST, Some(body)) => {
-                require_json(parts)?;
+                said?;
                 let message = Message::read(&body, &parts.headers)?;
                 let form = message.refusal();
                 let asking = Asking { parts, chain, errands };
@@ -243,13 +271,13 @@ impl McpAdapter {
             (Kind::Request(_), "prompts/list") => "prompts/list",
             (Kind::Request(_), "resources/list" | "resources/templates/list") => "resources/list",
             (Kind::Request(_), _) => {
-                let call = self.call(asking, &message).await?;
+                let (call, mirrored) = self.call(asking, &message).await?;
                 let refusal = message.refusal();
                 let carry_at = Some("/params/_meta".to_owned());
                 let body = OutgoingBody::Json { value: self.outbound(message.value), carry_at };
                 return Ok(Mapped {
                     asked: Asked::Call(Box::new(call)),
-                    outgoing: outgoing(parts, body),
+                    outgoing: outgoing(parts, body, &mirrored),
                     hooks: self.hooks(parts, chain),
                     refusal,
                 });
@@ -271,7 +299,7 @@ impl McpAdapter {
     ) -> Mapped {
         Mapped {
             asked: Asked::Plumbing(what),
-            outgoing: outgoing(parts, body),
+            outgoing: outgoing(parts, body, &[]),
             hooks: self.hooks(parts, chain),
             refusal,
         }
@@ -301,22 +329,18 @@ impl McpAdapter {
     }
 }
 
-fn outgoing(parts: &Parts, body: OutgoingBody) -> Outgoing {
-    Outgoing {
-        method: parts.method.clone(),
-        path_and_query: String::new(),
-        headers: parts.headers.clone(),
-        body,
+/// `mirrored` are the headers that the tool's schema declares.
+fn outgoing(parts: &Parts, body: OutgoingBody, mirrored: &[HeaderName]) -> Outgoing {
+    let mut headers = parts.headers.clone();
+    let mirrors = |name: &&HeaderName| name.as_str().starts_with(MIRRORED.trim_end_matches('*'));
+    let undeclared = headers.keys().filter(mirrors).filter(|name| !mirrored.contains(name));
+    for name in undeclared.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
-}
-
-fn require_json(parts: &Parts) -> Result<(), Stop> {
-    let said = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = said.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/json") {
-        return Ok(());
+    if matches!(body, OutgoingBody::Json { .. }) {
+        say_json(&mut headers, JSON);
     }
-    Err(Stop::new(ProblemCode::UnsupportedMediaType, "a message is application/json"))
+    Outgoing { method: parts.method.clone(), path_and_query: String::new(), headers, body }
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ async fn map(
 ) -> Result<Mapped, Stop> {
     let uri = format!("/summarizer{path}");
     let request = Request::builder().method(method).uri(uri).header("A2A-Version", "1.0");
+    let request = request.header("Content-Type", "application/json");
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let body = (!body.is_null()).then(|| Bytes::from(body.to_string()));
     let path = path.split('?').next().unwrap();
@@ -258,11 +259,51 @@ fn a_refusal_answers_in_the_binding_that_was_spoken(
     #[case] error: Option<A2aError>,
 ) {
     let version = if path == "/old" { "0.3" } else { "1.0" };
-    let request = Request::post("/x").header("A2A-Version", version).body(()).unwrap();
+    let request = Request::post("/x").header("A2A-Version", version);
+    let request = request.header("Content-Type", "application/a2a+json").body(()).unwrap();
     let (parts, ()) = request.into_parts();
     let inbound = Inbound { parts: &parts, path, body: Some(Bytes::from(body)) };
     let stop = adapter(CONFIG).map(inbound, Some(&alice())).err().unwrap();
     assert_eq!(stop.form.as_deref(), Some(&RefusalForm::A2a { id, error }));
+}
+
+#[rstest]
+#[case::rpc("/", send("summarize"), "application/json; charset=utf-16", Ok("application/json"))]
+#[case::rest("/message:send", send("summarize")["params"].clone(), "application/a2a+json", Ok("application/a2a+json"))]
+#[case::form("/message:send", send("summarize")["params"].clone(), "application/x-www-form-urlencoded", Err("unsupported_media_type"))]
+fn of_an_agents_headers_only_the_known_and_the_passed_go_on(
+    #[case] path: &str,
+    #[case] body: Value,
+    #[case] media: &str,
+    #[case] expected: Result<&str, &str>,
+) {
+    let adapter = adapter(&format!("pass_headers = [\"X-Region\"]\n{CONFIG}"));
+    let mut request = Request::post("/x").header("Content-Type", media);
+    let given = [
+        ("a2a-version", "1.0"),
+        ("a2a-extensions", "urn:x"),
+        ("x-region", "eu"),
+        ("x-user", "root"),
+        ("x-forwarded-user", "root"),
+        ("content-encoding", "gzip"),
+    ];
+    for (name, value) in given {
+        request = request.header(name, value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let body = Some(Bytes::from(body.to_string()));
+    let mapped = adapter.map(Inbound { parts: &parts, path, body }, Some(&alice()));
+    match (mapped, expected) {
+        (Ok(mapped), Ok(media)) => {
+            let headers = mapped.outgoing.headers;
+            let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+            names.sort_unstable();
+            assert_eq!(names, ["a2a-extensions", "a2a-version", "content-type", "x-region"]);
+            assert_eq!(headers["content-type"], media);
+        }
+        (mapped, expected) => assert_eq!(Err(refused(mapped)), expected.map(|_| "")),
+    }
+    assert!(compile(&format!("pass_headers = [\"Cookie\"]\n{CONFIG}")).is_err());
 }
 
 fn card() -> Value {

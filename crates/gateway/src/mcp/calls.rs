@@ -6,6 +6,7 @@ use bailiwick_core::VerifiedChain;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_policy::ResourceFacts;
+use http::HeaderName;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -26,15 +27,17 @@ pub(super) fn names_resources(message: &Message) -> bool {
 }
 
 impl McpAdapter {
-    /// What a request asks for.
+    /// What a request asks for, and which headers repeat arguments of it.
     pub(super) async fn call<E: Errands>(
         &self,
         asking: &Asking<'_, E>,
         message: &Message,
-    ) -> Result<Call, Stop> {
+    ) -> Result<(Call, Vec<HeaderName>), Stop> {
+        if message.method == "tools/call" {
+            return self.tool_call(asking, message).await;
+        }
         let headers = &asking.parts.headers;
-        match message.method.as_str() {
-            "tools/call" => self.tool_call(asking, message).await,
+        let call = match message.method.as_str() {
             // Gone from the revision without sessions: `subscriptions/listen` is in their place.
             "resources/subscribe" | "resources/unsubscribe"
                 if is_stateless(headers, &message.value) =>
@@ -48,14 +51,15 @@ impl McpAdapter {
             "prompts/get" => self.prompt(message, asking.chain),
             "completion/complete" => self.completion(message),
             _ => Err(message.unknown(headers)),
-        }
+        };
+        Ok((call?, Vec::new()))
     }
 
     async fn tool_call<E: Errands>(
         &self,
         asking: &Asking<'_, E>,
         message: &Message,
-    ) -> Result<Call, Stop> {
+    ) -> Result<(Call, Vec<HeaderName>), Stop> {
         let tools = &*self.tools;
         let name = message.text("name")?;
         let Some(scope) = tools.scope(name) else {
@@ -81,7 +85,7 @@ impl McpAdapter {
         };
         // The server is asked for nobody who may not call the tool anyway: that is refused later.
         if !asking.chain.claims().authority.scopes.covers(&call.scope) {
-            return Ok(call);
+            return Ok((call, Vec::new()));
         }
         let listed = tools.catalogue.listed(asking.parts, message, &tools.pins, asking.errands);
         let listed = listed.await?;
@@ -99,7 +103,7 @@ impl McpAdapter {
             tools.pins.require_unheard_of(name).map_err(|why| refused(&why))?;
             let unknown = Parameters::default();
             unknown.require_constrained(claims, &call.scope, &call.arguments, rules.renamed)?;
-            return Ok(call);
+            return Ok((call, Vec::new()));
         };
         tools.pins.require(name, hash).map_err(|why| refused(&why))?;
         let body = message.value.pointer("/params/arguments").unwrap_or(&Value::Null);
@@ -107,7 +111,7 @@ impl McpAdapter {
         call.arguments = parameters.read(call.arguments, &rules)?;
         parameters.require_constrained(claims, &call.scope, &call.arguments, rules.renamed)?;
         call.tool = Some(ToolFacts { name: name.to_owned(), descriptor: Some(hash.clone()) });
-        Ok(call)
+        Ok((call, parameters.headers()))
     }
 
     /// A read of a resource.

@@ -7,7 +7,7 @@ use bailiwick_core::constraint::call::CALLS;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_core::token::HopClaims;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
 use super::message::{decode, one};
@@ -138,6 +138,12 @@ impl Parameters {
             }
         }
         Ok(())
+    }
+
+    /// The headers that repeat arguments.
+    pub(super) fn headers(&self) -> Vec<HeaderName> {
+        let names = self.mirrored.iter().map(|(suffix, _)| format!("mcp-param-{suffix}").parse());
+        names.flatten().collect()
     }
 
     /// What a header repeats must be what the body says; `Err` names the header. A header that is

@@ -603,6 +603,53 @@ async fn a_look_alike_is_refused_until_an_operator_says_so() {
     assert_eq!(ask("Read_File").await, "mapped");
 }
 
+#[tokio::test]
+async fn of_an_agents_headers_only_the_known_and_the_passed_reach_the_server() {
+    let world = world(&format!("pass_headers = [\"X-Region\"]\n{CONFIG}"));
+    let mut mirrored = tool("send_money", "Pays");
+    mirrored["inputSchema"] =
+        json!({ "type": "object", "properties": { "region": { "x-mcp-header": "Region" } } });
+    world.server.lists(&[mirrored]);
+    let headers = [
+        STATELESS,
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "send_money"),
+        ("mcp-param-region", "eu"),
+        ("mcp-param-to", "mallory"),
+        ("accept", "application/json, text/event-stream"),
+        ("traceparent", "00-1-2-01"),
+        ("x-region", "eu"),
+        ("x-user", "root"),
+        ("x-forwarded-user", "root"),
+        ("bailiwick-provenance", "forged"),
+        ("content-encoding", "gzip"),
+    ];
+    let body =
+        request("tools/call", json!({ "name": "send_money", "arguments": { "region": "eu" } }));
+    let mapped = post(&world, &headers, &body.to_string(), &alice()).await.unwrap();
+    let mut names: Vec<_> = mapped.outgoing.headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    let expected = [
+        "accept",
+        "content-type",
+        "mcp-method",
+        "mcp-name",
+        "mcp-param-region",
+        "mcp-protocol-version",
+        "traceparent",
+        "x-region",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(mapped.outgoing.headers["content-type"], "application/json");
+    // The gateway's own question says no more than the agent could.
+    let asked = world.server.asked.lock();
+    let asked = &asked[0].headers;
+    assert!(!asked.contains_key("x-user") && !asked.contains_key("mcp-param-region"));
+    assert!(
+        compile(&format!("pass_headers = [\"Cookie\"]\n{CONFIG}"), world.state.path()).is_err()
+    );
+}
+
 #[rstest]
 #[case::same("eu", "eu", "mapped")]
 #[case::wrapped("=?base64?ZXU=?=", "eu", "mapped")]
