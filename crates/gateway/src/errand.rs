@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::call::Outgoing;
-use crate::forward::{prepare, send};
+use crate::forward::{Manner, prepare, send};
 use crate::gateway::Gateway;
 use crate::reply::{ReplyHook, Touched};
 use crate::route::Route;
@@ -42,7 +42,8 @@ impl Errands for Errand<'_> {
         let Self { gateway, route, chain } = *self;
         let now = gateway.clock.now();
         gateway.standing.require_alive(chain, route.sensitivity, now)?;
-        let (request, _) = prepare(gateway, route, outgoing, None, None, true).await?;
+        let manner = Manner { hooked: true, strict: false, open: false };
+        let (request, _) = prepare(gateway, route, outgoing, None, None, manner).await?;
         let response = send(gateway, route, request).await?;
         let status = response.status();
         if let Some(connector) = &route.connector {

@@ -21,7 +21,7 @@ use crate::authorize::Allowed;
 use crate::call::{Outgoing, OutgoingBody};
 use crate::carry::ProvenanceTag;
 use crate::clock::Stopwatch;
-use crate::connector::Echo;
+use crate::connector::{Connector, Echo};
 use crate::gateway::Gateway;
 use crate::outcome::Outcoming;
 use crate::reply::ReplyHook;
@@ -101,6 +101,24 @@ struct Outward {
     outcome: Option<Outcoming>,
 }
 
+/// How a request is sent, and its reply taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    /// Hooks look at the reply.
+    pub(crate) hooked: bool,
+    /// Nothing passes that a hook could not look at.
+    pub(crate) strict: bool,
+    /// It is public, and so asked for as anybody would: nobody makes the gateway show its credential.
+    pub(crate) open: bool,
+}
+
+impl Manner {
+    /// The credential that goes along.
+    fn connector(self, route: &Route) -> Option<&Connector> {
+        route.connector.as_ref().filter(|_| !self.open)
+    }
+}
+
 /// Sends a cleared request and gives its reply, streaming.
 ///
 /// # Errors
@@ -112,11 +130,12 @@ pub(crate) async fn forward(
     let Sending { gateway, route, body, mut hooks, place, upgrade } = sending;
     let outward = Outward::begin(gateway, route, cleared, &mut hooks);
     let Outward { chain, outgoing, tag, mut outcome } = outward;
-    let hooked = !hooks.is_empty();
+    let strict = hooks.iter().any(|hook| hook.must_see());
+    let manner = Manner { hooked: !hooks.is_empty(), strict, open: chain.is_none() };
     // A body that nobody looked at goes on with a permit only, which says that nobody has to.
     let body = body.filter(|_| tag.is_some());
     let (tag, asked) = (tag.as_ref(), upgrade.as_ref());
-    let answer = exchange(gateway, route, outgoing, body, tag, hooked, asked).await;
+    let answer = exchange(gateway, route, outgoing, body, tag, manner, asked).await;
     let (response, echo) = match answer {
         Ok(answer) => answer,
         Err(stop) => return Err(failed(outcome, stop)),
@@ -143,7 +162,7 @@ pub(crate) async fn forward(
     }
     let limits = &gateway.config.limits;
     let idle = Duration::from_millis(limits.idle_timeout_ms);
-    let shown = if hooked {
+    let shown = if manner.hooked {
         show(&mut parts, body, hooks, limits.reply_bytes_max, idle).await
     } else {
         Ok((body.map_err(Into::into).boxed_unsync(), None))
@@ -198,10 +217,10 @@ async fn exchange(
     outgoing: Outgoing,
     body: Option<Incoming>,
     tag: Option<&ProvenanceTag>,
-    hooked: bool,
+    manner: Manner,
     upgrade: Option<&Upgrade>,
 ) -> Result<(Response<Incoming>, Option<Echo>), Stop> {
-    let (mut request, echo) = prepare(gateway, route, outgoing, body, tag, hooked).await?;
+    let (mut request, echo) = prepare(gateway, route, outgoing, body, tag, manner).await?;
     let response = match upgrade {
         None => send(gateway, route, request).await?,
         Some(upgrade) => {
@@ -209,7 +228,9 @@ async fn exchange(
             send_by(gateway, ways(gateway, route).client(true), request).await?
         }
     };
-    tell_connector(gateway, route, response.status(), tag)?;
+    let status = response.status();
+    tell_connector(gateway, manner.connector(route), status, tag)?;
+    require_no_lead(status, manner)?;
     Ok((response, echo))
 }
 
@@ -238,11 +259,11 @@ fn switch(
 /// Tells the connector whether its credential was taken.
 fn tell_connector(
     gateway: &Gateway,
-    route: &Route,
+    connector: Option<&Connector>,
     status: StatusCode,
     tag: Option<&ProvenanceTag>,
 ) -> Result<(), Stop> {
-    let Some(connector) = &route.connector else { return Ok(()) };
+    let Some(connector) = connector else { return Ok(()) };
     connector.answered(status, tag, gateway.clock.now());
     if status == StatusCode::UNAUTHORIZED {
         // The agent would take it for a word on its own token.
@@ -250,6 +271,20 @@ fn tell_connector(
         return Err(Stop::new(ProblemCode::BadGateway, detail));
     }
     Ok(())
+}
+
+/// Refuses a reply that leads the agent elsewhere with what it holds for this gateway: clients of MCP
+/// and A2A follow a redirect, and take a challenge for one of their own.
+fn require_no_lead(status: StatusCode, manner: Manner) -> Result<(), Stop> {
+    let detail = match status {
+        StatusCode::NOT_MODIFIED => return Ok(()),
+        StatusCode::UNAUTHORIZED => {
+            "the upstream asks for a credential that nobody gave the gateway"
+        }
+        _ if status.is_redirection() => "the upstream leads elsewhere, where nothing is decided",
+        _ => return Ok(()),
+    };
+    if manner.strict { Err(Stop::new(ProblemCode::BadGateway, detail)) } else { Ok(()) }
 }
 
 /// An allowed call came to nothing: its outcome says so.
@@ -267,8 +302,9 @@ pub(crate) async fn prepare(
     outgoing: Outgoing,
     body: Option<Incoming>,
     tag: Option<&ProvenanceTag>,
-    hooked: bool,
+    manner: Manner,
 ) -> Result<(Request<Body>, Option<Echo>), Stop> {
+    let connector = manner.connector(route);
     let unusable = |error: http::Error| Stop::new(ProblemCode::Internal, error.to_string());
     let Outgoing { method, path_and_query, headers, body: kept } = outgoing;
     let uri = route.upstream.uri(&path_and_query).map_err(unusable)?;
@@ -276,7 +312,7 @@ pub(crate) async fn prepare(
     parts.method = method;
     parts.uri = uri;
     parts.headers = strip_request(headers);
-    if hooked || route.connector.is_some() {
+    if manner.hooked || connector.is_some() {
         // Hooks read the reply as it is, and so does the search for an echoed credential.
         parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // The whole of it: a part that the caller chose is another document.
@@ -299,7 +335,7 @@ pub(crate) async fn prepare(
         (OutgoingBody::Untouched, None) => (Some(Bytes::new()), full(Bytes::new())),
     };
     gateway.carry.out(route, &mut parts.headers, tag);
-    let echo = match &route.connector {
+    let echo = match connector {
         Some(connector) => {
             connector.apply(&mut parts, bytes.as_ref(), tag, gateway.clock.now()).await?
         }

@@ -11,6 +11,7 @@
     reason = "test code"
 )]
 
+mod a2a;
 #[path = "../../../authority/tests/it/world.rs"]
 mod authority;
 mod calls;
