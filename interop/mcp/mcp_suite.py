@@ -59,6 +59,29 @@ def client(language: str, major: str, *arguments: str) -> dict[str, Any]:
         return {"fault": (done.stdout + done.stderr)[-1500:]}
 
 
+def tasks(verdicts: Verdicts, url: str, mine: Path, theirs: Path) -> None:
+    """A tool that works as a task: its caller follows it to the end, and nobody else sees of it."""
+    environment = {**os.environ, "MCP_NODE_MODULES": str(MODULES)}
+
+    def ask(holder: Path, *arguments: str) -> dict[str, Any]:
+        command = [NODE, str(HERE / "client_tasks.mjs"), url, str(holder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        try:
+            seen: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+            return seen
+        except (IndexError, ValueError):
+            return {"fault": (done.stdout + done.stderr)[-1500:]}
+
+    seen = ask(mine, "begin", "simulate-research-query", json.dumps({"topic": "bees"}))
+    task = str(seen.get("task"))
+    verdicts.check("a task: its caller follows it to its result", "Research Report: bees" in json.dumps(seen.get("result")), seen)
+    verdicts.check("a task: its caller has it in the list", task in (seen.get("list") or []), seen)
+    seen = ask(theirs, "look", task)
+    refused = [(seen.get(verb) or {}).get("refused") for verb in ("get", "cancel")]
+    verdicts.check("a task: another task's agent is refused", refused == ["task_mismatch"] * 2, seen)
+    verdicts.check("a task: another task's agent does not see it in the list", seen.get("list") == [], seen)
+
+
 def conformance(url: str, revision: str, output: Path) -> dict[str, str]:
     """Every check of a revision's scenarios, by scenario and id: its status."""
     suite = str(MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js")
@@ -149,6 +172,7 @@ def main() -> None:
 
         changed(verdicts, stage, first, fixture, [f"{gateway}/modern", str(narrow)])
         wide = held(["everything.*", "modern.*"], "wide")
+        tasks(verdicts, f"{gateway}/everything", wide, held(["everything.*"], "others"))
         sidecar = subprocess.Popen([NODE, str(HERE / "sidecar.mjs"), str(wide), gateway], stdout=subprocess.PIPE)
         try:
             port = int(sidecar.stdout.readline()) if sidecar.stdout else 0

@@ -9,6 +9,7 @@ mod hooks;
 mod message;
 mod parameters;
 mod pins;
+mod remote;
 mod sessions;
 mod tools;
 
@@ -30,6 +31,7 @@ use self::catalogue::Place;
 use self::hooks::{ListFilter, ServerRequests};
 use self::message::{Kind, Message};
 use self::pins::PinRule;
+use self::remote::{About, TaskHook};
 use self::sessions::Sessions;
 use self::tools::Tools;
 use crate::call::{Asked, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm};
@@ -37,6 +39,7 @@ use crate::config::RouteConfig;
 use crate::errand::Errands;
 use crate::http_api::Undeclared;
 use crate::pass::{PassedHeaders, media_of, say_json};
+use crate::remote::{Asker, RemoteTasks};
 use crate::reply::ReplyHook;
 use crate::stop::Stop;
 use crate::trust::TrustRule;
@@ -143,6 +146,7 @@ pub(crate) struct McpAdapter {
     binding: Binding,
     server_requests: Arc<[String]>,
     sessions: Arc<Sessions>,
+    remote: Arc<RemoteTasks>,
     passed: PassedHeaders,
 }
 
@@ -172,7 +176,11 @@ impl McpAdapter {
         let tools = tools.map_err(|found| faults.extend(found)).ok();
         let passed = PassedHeaders::compile(HEADERS, &config.pass_headers);
         let passed = passed.map_err(|found| faults.extend(found)).ok();
-        let (Some(tools), Some(passed), true) = (tools, passed, faults.is_empty()) else {
+        let remote = RemoteTasks::open(RemoteTasks::path(state_dir, &route.name));
+        let remote = remote.map_err(|fault| faults.push(fault)).ok();
+        let (Some(tools), Some(passed), Some(remote), true) =
+            (tools, passed, remote, faults.is_empty())
+        else {
             return Err(faults);
         };
         Ok(Self {
@@ -180,6 +188,7 @@ impl McpAdapter {
             binding: route.binding,
             server_requests: config.server_requests.clone().into(),
             sessions: Arc::default(),
+            remote: Arc::new(remote),
             passed,
         })
     }
@@ -244,7 +253,8 @@ impl McpAdapter {
                     return Err(Stop::new(Outcome::Malformed, detail));
                 }
                 let what = if parts.method == Method::GET { "stream" } else { "session/end" };
-                Ok(self.plumbing(what, parts, OutgoingBody::Untouched, RefusalForm::Problem, chain))
+                let body = OutgoingBody::Untouched;
+                Ok(self.plumbing(what, parts, body, RefusalForm::Problem, chain, About::Nothing))
             }
             _ => Err(Stop::new(ProblemCode::MethodNotAllowed, "POST, GET and DELETE are served")),
         }
@@ -256,6 +266,11 @@ impl McpAdapter {
         message: Message,
     ) -> Result<Mapped, Stop> {
         let Asking { parts, chain, .. } = *asking;
+        let task = remote::method(&message, &parts.headers);
+        let mut about = About::Nothing;
+        if task.is_some() || message.method == "subscriptions/listen" {
+            about = remote::require_own(&self.remote, &message, &parts.headers, chain)?;
+        }
         let what = match (&message.kind, message.method.as_str()) {
             (Kind::Response, _) => "response",
             (Kind::Notification, method) if method.starts_with("notifications/") => "notification",
@@ -270,15 +285,20 @@ impl McpAdapter {
             (Kind::Request(_), "tools/list") => "tools/list",
             (Kind::Request(_), "prompts/list") => "prompts/list",
             (Kind::Request(_), "resources/list" | "resources/templates/list") => "resources/list",
+            (Kind::Request(_), _) if task.is_some() => task.unwrap_or_default(),
             (Kind::Request(_), _) => {
                 let (call, mirrored) = self.call(asking, &message).await?;
                 let refusal = message.refusal();
                 let carry_at = Some("/params/_meta".to_owned());
+                if message.method == "tools/call" {
+                    let task = chain.claims().txn;
+                    about = About::Begins(Asker { task, scope: call.scope.clone() });
+                }
                 let body = OutgoingBody::Json { value: self.outbound(message.value), carry_at };
                 return Ok(Mapped {
                     asked: Asked::Call(Box::new(call)),
                     outgoing: outgoing(parts, body, &mirrored),
-                    hooks: self.hooks(parts, chain),
+                    hooks: self.hooks(parts, chain, about),
                     refusal,
                 });
             }
@@ -286,7 +306,7 @@ impl McpAdapter {
         };
         let form = message.refusal();
         let body = OutgoingBody::Json { value: self.outbound(message.value), carry_at: None };
-        Ok(self.plumbing(what, parts, body, form, chain))
+        Ok(self.plumbing(what, parts, body, form, chain, about))
     }
 
     fn plumbing(
@@ -296,16 +316,22 @@ impl McpAdapter {
         body: OutgoingBody,
         refusal: RefusalForm,
         chain: &Arc<VerifiedChain>,
+        about: About,
     ) -> Mapped {
         Mapped {
             asked: Asked::Plumbing(what),
             outgoing: outgoing(parts, body, &[]),
-            hooks: self.hooks(parts, chain),
+            hooks: self.hooks(parts, chain, about),
             refusal,
         }
     }
 
-    fn hooks(&self, parts: &Parts, chain: &Arc<VerifiedChain>) -> Vec<Box<dyn ReplyHook>> {
+    fn hooks(
+        &self,
+        parts: &Parts,
+        chain: &Arc<VerifiedChain>,
+        about: About,
+    ) -> Vec<Box<dyn ReplyHook>> {
         let ends = (parts.method == Method::DELETE).then_some(&parts.headers);
         let list = ListFilter {
             tools: Arc::clone(&self.tools),
@@ -316,6 +342,7 @@ impl McpAdapter {
             self.sessions.learn(chain, ends),
             Box::new(ServerRequests(Arc::clone(&self.server_requests))),
             Box::new(list),
+            Box::new(TaskHook { tasks: Arc::clone(&self.remote), chain: Arc::clone(chain), about }),
         ]
     }
 

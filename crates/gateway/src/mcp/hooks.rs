@@ -97,6 +97,8 @@ impl ServerRequests {
                     said.remove(capability);
                 }
             }
+            // A server's own tasks at a client would be followed by requests that none may make.
+            said.remove("tasks");
         }
     }
 }

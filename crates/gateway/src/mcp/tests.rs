@@ -439,7 +439,7 @@ async fn without_a_list_nothing_is_vouched_for_and_without_the_scope_nothing_is_
     assert_eq!(code(post(&world, &[], &call("no_such"), &all).await), "mapped");
     assert_eq!(code(post(&world, &[], &call("get-balance"), &all).await), "tool_unapproved");
     // A notification of the server makes the gateway ask again.
-    let mut hooks = world.adapter.hooks(&parts(&[]), &alice());
+    let mut hooks = world.adapter.hooks(&parts(&[]), &alice(), About::Nothing);
     world.server.lists(&[tool("send_money", "Told")]);
     assert_eq!(code(post(&world, &[], &call("send_money"), &alice()).await), "tool_unapproved");
     let mut changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
@@ -823,8 +823,8 @@ async fn a_batch_of_replies_does_not_smuggle_a_list() {
     let world = world(CONFIG);
     let mut batch = json!([listed(&[tool("delete_file", "x")])]);
     let mut one = listed(&[tool("read_file", "x"), tool("delete_file", "x")]);
-    let mut hooks = world.adapter.hooks(&parts(&[]), &alice());
-    let list = hooks.last_mut().unwrap();
+    let mut hooks = world.adapter.hooks(&parts(&[]), &alice(), About::Nothing);
+    let list = &mut hooks[2];
     assert_eq!(list.message(StatusCode::OK, &mut batch), Touched::Withhold);
     assert_eq!(list.message(StatusCode::OK, &mut one), Touched::Yes);
     assert_eq!(one["result"]["tools"].as_array().unwrap().len(), 1);
@@ -836,7 +836,8 @@ async fn a_batch_of_replies_does_not_smuggle_a_list() {
 #[tokio::test]
 async fn a_server_is_not_told_of_what_it_may_not_ask(#[case] top: &str, #[case] told: Value) {
     let world = world(&format!("{top}\n{CONFIG}"));
-    let can = json!({ "sampling": {}, "elicitation": {}, "roots": {}, "experimental": {} });
+    let can =
+        json!({ "sampling": {}, "elicitation": {}, "roots": {}, "tasks": {}, "experimental": {} });
     let hello = request("initialize", json!({ "capabilities": can }));
     let list = request(
         "tools/list",
@@ -872,4 +873,111 @@ fn the_scopes_of_a_route_are_those_of_its_configuration() {
     let state = tempfile::tempdir().unwrap();
     let scopes = compile(CONFIG, state.path()).unwrap().scopes();
     assert_eq!(scopes, ["banking.get_balance", "banking.send_money", "files.*", "files.resources"]);
+}
+
+/// A message of these headers, and what its reply may show.
+async fn replied(
+    world: &World,
+    headers: &[(&'static str, &str)],
+    body: &Value,
+    chain: &Arc<VerifiedChain>,
+    result: Value,
+) -> (Touched, Value) {
+    let mut mapped = post(world, headers, &body.to_string(), chain).await.unwrap();
+    let mut reply = json!({ "jsonrpc": "2.0", "id": 7, "result": result });
+    let touched = mapped.hooks.last_mut().unwrap().message(StatusCode::OK, &mut reply);
+    (touched, reply["result"].take())
+}
+
+const LATER: &[(&str, &str)] = &[STATELESS];
+
+#[rstest]
+#[case::get("tasks/get", &[], "mapped")]
+#[case::result("tasks/result", &[], "mapped")]
+#[case::cancel("tasks/cancel", &[], "mapped")]
+#[case::later_get("tasks/get", LATER, "mapped")]
+#[case::later_update("tasks/update", LATER, "mapped")]
+#[case::later_cancel("tasks/cancel", LATER, "mapped")]
+#[case::not_yet("tasks/update", &[], "malformed")]
+#[case::not_any_more("tasks/result", LATER, "malformed")]
+#[case::nothing_else("tasks/delete", &[], "malformed")]
+#[tokio::test]
+async fn a_task_is_its_callers(
+    #[case] method: &'static str,
+    #[case] revision: &[(&'static str, &'static str)],
+    #[case] expected: &str,
+) {
+    let world = world(CONFIG);
+    let (alice, mallory) = (alice(), Arc::new(fixture::chain(2, &["banking.*"])));
+    let narrow = Arc::new(fixture::chain(1, &["banking.get_balance"]));
+    let mut headers = revision.to_vec();
+    if !revision.is_empty() {
+        headers.push(("mcp-method", method));
+    }
+    let body = request(method, json!({ "taskId": "t1" })).to_string();
+    let ask = async |chain| code(post(&world, &headers, &body, chain).await);
+    let unknown = if expected == "mapped" { "task_mismatch" } else { expected };
+    assert_eq!(ask(&alice).await, unknown);
+    let call = request("tools/call", json!({ "name": "send_money", "task": { "ttl": 1 } }));
+    let begun = json!({ "task": { "taskId": "t1", "status": "working" } });
+    assert_eq!(replied(&world, &[], &call, &alice, begun).await.0, Touched::No);
+    assert_eq!(ask(&alice).await, expected);
+    assert_eq!(ask(&mallory).await, unknown);
+    let lacking = if expected == "mapped" { "scope_not_granted" } else { expected };
+    assert_eq!(ask(&narrow).await, lacking, "of the same task, without the tool's scope");
+    if expected == "mapped" {
+        let stop = post(&world, &headers, &body, &mallory).await.err().unwrap();
+        let status = if revision.is_empty() { 200 } else { 400 };
+        let form = RefusalForm::JsonRpcFault { id: json!(7), code: -32_602, status };
+        assert_eq!(stop.form.as_deref(), Some(&form), "as if there were none");
+    }
+}
+
+#[tokio::test]
+async fn of_tasks_an_agent_is_shown_its_own() {
+    let world = world(CONFIG);
+    let (alice, mallory) = (alice(), Arc::new(fixture::chain(2, &["banking.*"])));
+    let call = request("tools/call", json!({ "name": "get_balance" }));
+    // The later revision tells of a task flatly, and without being asked for one.
+    let flat = |id: &str| json!({ "resultType": "task", "taskId": id, "status": "working" });
+    assert_eq!(replied(&world, &[], &call, &alice, flat("t1")).await.0, Touched::No);
+    assert_eq!(replied(&world, &[], &call, &mallory, flat("t2")).await.0, Touched::No);
+    assert_eq!(replied(&world, &[], &call, &mallory, flat("t1")).await.0, Touched::Withhold);
+    // A tool's own result is not read for tasks.
+    let plain = json!({ "resultType": "complete", "taskId": "t1", "content": [] });
+    assert_eq!(replied(&world, &[], &call, &mallory, plain).await.0, Touched::No);
+
+    let get = request("tasks/get", json!({ "taskId": "t1" }));
+    assert_eq!(replied(&world, &[], &get, &alice, flat("t1")).await.0, Touched::No);
+    assert_eq!(replied(&world, &[], &get, &alice, flat("t2")).await.0, Touched::Withhold);
+    let list = request("tasks/list", json!({}));
+    let listed =
+        json!({ "tasks": [{ "taskId": "t1" }, { "taskId": "t2" }, {}], "nextCursor": "c" });
+    let (touched, shown) = replied(&world, &[], &list, &alice, listed).await;
+    assert_eq!(touched, Touched::Yes);
+    assert_eq!(shown, json!({ "tasks": [{ "taskId": "t1" }], "nextCursor": "c" }));
+
+    let mut mapped = post(&world, &[], &list.to_string(), &alice).await.unwrap();
+    let hook = mapped.hooks.last_mut().unwrap();
+    for (id, touched) in [("t1", Touched::No), ("t2", Touched::Withhold), ("t3", Touched::Withhold)]
+    {
+        let mut notice = json!({ "jsonrpc": "2.0", "method": "notifications/tasks/status", "params": { "taskId": id } });
+        assert_eq!(hook.message(StatusCode::OK, &mut notice), touched);
+    }
+}
+
+#[rstest]
+#[case::own(json!({ "taskIds": ["t1"] }), "mapped")]
+#[case::anothers(json!({ "taskIds": ["t1", "t2"] }), "task_mismatch")]
+#[case::no_list(json!({ "taskIds": "t1" }), "malformed")]
+#[tokio::test]
+async fn listening_to_tasks_is_for_ones_own(#[case] filter: Value, #[case] expected: &str) {
+    let world = world(CONFIG);
+    let call = request("tools/call", json!({ "name": "get_balance" }));
+    let begun = json!({ "resultType": "task", "taskId": "t1" });
+    assert_eq!(replied(&world, &[], &call, &alice(), begun).await.0, Touched::No);
+    let listen = request("subscriptions/listen", json!({ "notifications": filter })).to_string();
+    assert_eq!(code(post(&world, &[], &listen, &alice()).await), expected);
+    let spelled = request("tasks/get", json!({ "taskid": "t2", "taskId": "t1" })).to_string();
+    assert_eq!(code(post(&world, &[], &spelled, &alice()).await), "malformed");
 }
