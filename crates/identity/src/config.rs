@@ -38,8 +38,8 @@ pub enum ForeignAlgorithm {
     /// ECDSA on P-384 with SHA-384.
     #[serde(rename = "ES384")]
     Es384,
-    /// Ed25519.
-    #[serde(rename = "EdDSA")]
+    /// Ed25519. RFC 9864 calls it so; issuers of before say `EdDSA`.
+    #[serde(rename = "EdDSA", alias = "Ed25519")]
     EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     #[serde(rename = "RS256")]
@@ -92,6 +92,7 @@ impl ForeignAlgorithm {
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let name = if name == "Ed25519" { Self::EdDsa.name() } else { name };
         Self::ALL.into_iter().find(|a| a.name() == name)
     }
 

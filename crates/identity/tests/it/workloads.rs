@@ -151,9 +151,24 @@ async fn the_svid_standard_has_no_eddsa_but_oidc_may() {
     let mut config = IssuerConfig::workloads("https://ci.example", "x", inline(&key));
     config.trust_domain = None;
     config.algorithms = vec![bailiwick_identity::ForeignAlgorithm::EdDsa];
-    let issuers = issuers(vec![config]);
     let now = NOW.seconds();
     let claims = json!({"iss": "https://ci.example", "sub": "job", "aud": OURS, "exp": now + 60});
-    let token = testing::sign(&key, &header(), &claims);
-    assert_eq!(code(issuers.verify_workload(&token, OURS, NOW).await), None);
+    // RFC 9864 names the algorithm anew; issuer and key may be of two minds about it.
+    for named in ["EdDSA", "Ed25519"] {
+        let mut jwk = testing::jwk(&key, "k1");
+        jwk["alg"] = json!(named);
+        config.jwks = JwksSource::Inline(json!({"keys": [jwk]}));
+        let issuers = issuers(vec![config.clone()]);
+        for (alg, outcome) in [
+            ("EdDSA", None),
+            ("Ed25519", None),
+            ("Ed448", Some(Outcome::SignatureInvalid)),
+            ("ES256", Some(Outcome::SignatureInvalid)),
+        ] {
+            let header = json!({"typ": "JWT", "kid": "k1", "alg": alg});
+            let token = testing::sign(&key, &header, &claims);
+            let got = code(issuers.verify_workload(&token, OURS, NOW).await);
+            assert_eq!(got, outcome, "key {named}, token {alg}");
+        }
+    }
 }
