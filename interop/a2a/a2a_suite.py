@@ -66,7 +66,8 @@ def main() -> None:
         stage.apply(registry(["summarizer.summarize"], [], gateway))
         agent = stage.agent()
         mine, theirs = (
-            str(holder_file(stage.directory / f"{name}.json", agent, stage.task(agent, gateway))) for name in ("mine", "theirs")
+            str(holder_file(stage.directory / f"{name}.json", agent, stage.task(agent, gateway)))
+            for name in ("mine", "theirs")
         )
         routes = "".join(ROUTE.format(name=n, upstream=u) for n, u in upstreams.items())
         process = stage.gateway(routes, listen=gateway)
@@ -75,7 +76,9 @@ def main() -> None:
             with urllib.request.urlopen(f"{gateway}/{name}/.well-known/agent-card.json", timeout=10) as reply:
                 card = json.load(reply)
             urls = [entry["url"] for entry in card["supportedInterfaces"]]
-            verdicts.check(f"{name} card: every interface is the gateway's", all(u.startswith(gateway) for u in urls), urls)
+            verdicts.check(
+                f"{name} card: every interface is the gateway's", all(u.startswith(gateway) for u in urls), urls
+            )
             extensions = [entry["uri"] for entry in card["capabilities"]["extensions"] if entry.get("required")]
             verdicts.check(f"{name} card: the chain is a required extension", "urn:bailiwick:chain" in extensions, card)
             for language in ("py", "ts"):

@@ -74,7 +74,9 @@ def tasks(verdicts: Verdicts, url: str, mine: Path, theirs: Path) -> None:
 
     seen = ask(mine, "begin", "simulate-research-query", json.dumps({"topic": "bees"}))
     task = str(seen.get("task"))
-    verdicts.check("a task: its caller follows it to its result", "Research Report: bees" in json.dumps(seen.get("result")), seen)
+    verdicts.check(
+        "a task: its caller follows it to its result", "Research Report: bees" in json.dumps(seen.get("result")), seen
+    )
     verdicts.check("a task: its caller has it in the list", task in (seen.get("list") or []), seen)
     seen = ask(theirs, "look", task)
     refused = [(seen.get(verb) or {}).get("refused") for verb in ("get", "cancel")]
@@ -101,8 +103,11 @@ def compare(verdicts: Verdicts, what: str, direct: dict[str, str], through: dict
     also = {name for name, status in through.items() if status == "SUCCESS"}
     print(f"      {what}: {len(good)} of {len(direct)} checks pass directly, {len(also)} of {len(through)} through")
     lost, won = sorted(good - also), sorted(also - good - OURS)
-    verdicts.check(f"{what}: the checks that pass directly pass through the gateway, and no others",
-                   bool(good) and not lost and not won, f"lost {lost} won {won}")
+    verdicts.check(
+        f"{what}: the checks that pass directly pass through the gateway, and no others",
+        bool(good) and not lost and not won,
+        f"lost {lost} won {won}",
+    )
 
 
 def changed(
@@ -167,7 +172,9 @@ def main() -> None:
                     seen = client(language, major, f"{gateway}/{name}", str(narrow), "echo", given, other)
                     what = f"{language} {major}.x client, {name} server"
                     verdicts.check(f"{what}: the list shows what is granted", seen.get("tools") == ["echo"], seen)
-                    verdicts.check(f"{what}: what is granted is called", "hello" in json.dumps(seen.get("result")), seen)
+                    verdicts.check(
+                        f"{what}: what is granted is called", "hello" in json.dumps(seen.get("result")), seen
+                    )
                     verdicts.check(f"{what}: what is not is refused", seen.get("refused") == "scope_not_granted", seen)
 
         changed(verdicts, stage, first, fixture, [f"{gateway}/modern", str(narrow)])
