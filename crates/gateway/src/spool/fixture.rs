@@ -1,7 +1,7 @@
 //! Records and faults for the tests of the spool.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bailiwick_core::{DebitKind, LeaseId, Micros, Sha256Hash, TaskId, TokenId, UnixMillis, sha256};
@@ -69,14 +69,14 @@ impl Faults {
         self.0.store(NONE, Ordering::SeqCst);
     }
 
-    pub(super) fn check(&self, mut file: &File, bytes: &[u8]) -> std::io::Result<()> {
+    pub(super) fn check(&self, file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
         let written = match self.0.load(Ordering::SeqCst) {
             NONE => return Ok(()),
             PERSISTED => bytes,
             HALF => &bytes[..bytes.len() / 2],
             _ => &[],
         };
-        file.write_all(written)?;
+        file.write_all_at(written, at)?;
         Err(std::io::Error::other("a fault that the test asked for"))
     }
 

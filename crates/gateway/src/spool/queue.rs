@@ -8,6 +8,8 @@ use super::Pending;
 
 /// Records that may wait.
 const WAITING_MAX: usize = 65_536;
+/// How long an outcome waits for a decision to share its sync: nobody waits for an outcome.
+const OUTCOME_WAIT: Duration = Duration::from_millis(5);
 
 /// A bounded queue with one taker.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<Pending>,
+    /// Somebody waits for one of them.
+    urgent: bool,
     idle: bool,
     closed: bool,
 }
@@ -30,8 +34,9 @@ impl Queue {
         if state.closed || state.waiting.len() >= WAITING_MAX {
             return Some(pending);
         }
+        state.urgent |= !pending.is_outcome;
         state.waiting.push(pending);
-        if state.idle {
+        if state.idle && (state.urgent || state.waiting.len() == 1) {
             state.idle = false;
             self.wake.notify_one();
         }
@@ -39,7 +44,8 @@ impl Queue {
     }
 
     /// Waits for records and takes at most `max`; with `wait`, comes back empty after that long.
-    /// `None` once the queue is closed and empty.
+    /// Outcomes alone are left for a moment: a decision may come to go with them. `None` once the
+    /// queue is closed and empty.
     pub(super) fn take(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Pending>> {
         let mut state = self.state.lock();
         while state.waiting.is_empty() {
@@ -55,6 +61,13 @@ impl Queue {
                         break;
                     }
                 }
+            }
+        }
+        while !state.urgent && !state.closed && !state.waiting.is_empty() {
+            state.idle = true;
+            if self.wake.wait_for(&mut state, OUTCOME_WAIT).timed_out() {
+                state.idle = false;
+                break;
             }
         }
         let mut batch = Vec::new();
@@ -82,5 +95,6 @@ impl State {
         } else {
             batch.extend(self.waiting.drain(..room.min(self.waiting.len())));
         }
+        self.urgent = self.waiting.iter().any(|pending| !pending.is_outcome);
     }
 }

@@ -125,7 +125,7 @@ pub(crate) fn lock(directory: &Path) -> Result<File, SpoolError> {
 
 /// A new file, for the owner only.
 pub(crate) fn create(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Makes names in the directory durable.

@@ -195,14 +195,22 @@ async fn a_torn_tail_is_cut_wherever_it_is_torn() {
     drop(spool);
     let path = files(&directory, "seg").pop().unwrap();
     let whole = std::fs::read(&path).unwrap();
+    let mut torn_ones = 0;
     for cut in durable as usize..whole.len() {
         let other = tempfile::tempdir().unwrap();
-        std::fs::write(other.path().join(path.file_name().unwrap()), &whole[..cut]).unwrap();
+        let mut torn = whole[..cut].to_vec();
+        // Every other one as in space that was filled beforehand.
+        torn.resize(cut + cut % 2 * 300, 0);
+        std::fs::write(other.path().join(path.file_name().unwrap()), &torn).unwrap();
         let (spool, _) = open(other.path());
-        assert_eq!(spool.pending(), 1, "cut at {cut}");
-        assert_eq!(append(&spool, 1).await, Ok(LeafIndex(0)));
-        assert_eq!(ship(&spool).len(), 2);
+        // Where only zeros were cut off, the zeros behind make it whole.
+        let found = 1 + u64::from(torn.starts_with(&whole));
+        assert_eq!(spool.pending(), found, "cut at {cut}");
+        torn_ones += 2 - found;
+        assert_eq!(append(&spool, 2).await, Ok(LeafIndex(0)));
+        assert_eq!(ship(&spool).len() as u64, found + 1);
     }
+    assert!(torn_ones > 200, "{torn_ones}");
 }
 
 #[tokio::test]
@@ -229,6 +237,39 @@ async fn damage_to_what_was_acknowledged_is_told_from_a_torn_tail() {
             Err(error) => panic!("{at}: {error}"),
         }
     }
+}
+
+#[tokio::test]
+async fn an_outcome_goes_with_the_next_decision_or_by_itself() {
+    let (_directory, spool) = fresh();
+    let outcome = |n| Receipt { kind: ReceiptKind::Action, ..receipt(n) };
+    let first = spool.submit(&outcome(0), &LocalEffect::default()).unwrap();
+    assert_eq!(append(&spool, 1).await, Ok(LeafIndex(1)));
+    assert_eq!(spool.pending(), 2, "they share a batch");
+    assert_eq!(first.await.unwrap(), Ok(LeafIndex(0)));
+    assert_eq!(spool.append(outcome(2), LocalEffect::default()).await, Ok(LeafIndex(2)));
+    assert_eq!(spool.pending(), 3);
+}
+
+#[tokio::test]
+async fn what_was_filled_beforehand_is_cut_from_a_segment_that_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _) = open_small(directory.path(), &CONFIG);
+    while files(&directory, "seg").len() < 3 {
+        append(&spool, spool.pending()).await.unwrap();
+    }
+    let (written, names) = (spool.pending(), files(&directory, "seg"));
+    let length = |path: &PathBuf| std::fs::metadata(path).unwrap().len();
+    assert!(length(&names[0]) < 8192 && length(&names[1]) < 8192, "nothing behind the frames");
+    assert!(length(&names[2]) < 8192 || length(&names[2]) > 500_000);
+    // As after a kill: the last one still has its zeros.
+    let other = tempfile::tempdir().unwrap();
+    for name in &names {
+        std::fs::copy(name, other.path().join(name.file_name().unwrap())).unwrap();
+    }
+    let (spool, _) = open_small(other.path(), &CONFIG);
+    assert_eq!(spool.pending(), written);
+    assert_eq!(ship(&spool).len() as u64, written);
 }
 
 #[tokio::test]
