@@ -187,9 +187,11 @@ impl Lines {
 
 /// Whether every client finds the same fields in an event. Some split lines at more characters than
 /// WHATWG has (Python's `splitlines`), so these may stand in no field but `data`, where
-/// [`one_line`] writes them as escapes.
+/// [`one_line`] writes them as escapes. Nor may a byte order mark: a client whose stream begins with
+/// it, because what was before it stayed away, takes it off and finds another field.
 fn is_plain(event: &[u8]) -> bool {
-    let split = |c: char| breaks(c) || matches!(c, '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}');
+    let split =
+        |c: char| breaks(c) || matches!(c, '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{feff}');
     std::str::from_utf8(event).is_ok()
         && lines(event).all(|line| line.starts_with("data:") || !line.contains(split))
 }
@@ -328,6 +330,8 @@ mod tests {
     fn no_spelling_of_an_event_goes_by_unseen() {
         for stream in [
             "\u{feff}data: {\"secret\":true}\n\n",
+            "\u{feff}\u{feff}data: {\"secret\":true}\n\n",
+            "data: {\"secret\":true}\n\n\u{feff}data: {\"secret\":true}\n\n",
             "data: {\"secret\":true,\"x\":1e999}\n\n",
             "data: {\"secret\":true,\"x\":\"\\ud800\"}\n\n",
             "data: {\"secret\":true,\"x\":NaN}\n\n",
