@@ -10,7 +10,7 @@ mod send;
 mod settling;
 
 pub use endpoints::Closing;
-pub use enforcement::{FeedFrame, FeedStream};
+pub use enforcement::{FeedFrame, FeedFrames, FeedStream};
 
 use crate::oauth::OAuthError;
 use crate::problem::Problem;

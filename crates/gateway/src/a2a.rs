@@ -7,7 +7,7 @@
 mod binding;
 mod card;
 mod message;
-mod operation;
+pub(crate) mod operation;
 mod refusal;
 
 use std::path::Path;

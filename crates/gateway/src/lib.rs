@@ -21,6 +21,8 @@ mod feed;
 #[cfg(test)]
 mod fixture;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod gateway;
 mod http_api;
 mod identify;

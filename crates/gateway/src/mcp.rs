@@ -6,7 +6,7 @@
 mod calls;
 mod catalogue;
 mod hooks;
-mod message;
+pub(crate) mod message;
 mod parameters;
 mod pins;
 mod remote;

@@ -6,10 +6,10 @@
 //! opening of the directory begins a new *epoch*, in which records are numbered from zero, so that
 //! the Authority takes each record once, and sees when a spool was lost or put back.
 
-mod frame;
+pub(crate) mod frame;
 mod proofs;
 mod queue;
-mod record;
+pub(crate) mod record;
 mod recover;
 mod segment;
 mod tail;

@@ -52,7 +52,7 @@ impl Client {
                 what: "not an event stream".to_owned(),
             });
         }
-        Ok(FeedStream { response, url, frames: Frames::default() })
+        Ok(FeedStream { response, url, frames: FeedFrames::default() })
     }
 
     /// `POST /v1/enforcement/acks`.
@@ -122,7 +122,7 @@ impl Client {
 pub struct FeedStream {
     response: reqwest::Response,
     url: Url,
-    frames: Frames,
+    frames: FeedFrames,
 }
 
 /// One server-sent event.
@@ -144,7 +144,7 @@ impl FeedStream {
     /// The connection broke, or an event is larger than [`FEED_EVENT_BYTES_MAX`].
     pub async fn next(&mut self) -> Result<Option<FeedFrame>, ClientError> {
         loop {
-            if let Some(frame) = self.frames.next() {
+            if let Some(frame) = self.frames.next_frame() {
                 return Ok(Some(frame));
             }
             if self.frames.buffer.len() > FEED_EVENT_BYTES_MAX {
@@ -156,7 +156,7 @@ impl FeedStream {
             }
             let chunk = self.response.chunk().await;
             match chunk.map_err(|source| transport(source, &self.url))? {
-                Some(chunk) => self.frames.buffer.extend_from_slice(&chunk),
+                Some(chunk) => self.frames.push(&chunk),
                 None => return Ok(None),
             }
         }
@@ -165,15 +165,20 @@ impl FeedStream {
 
 /// Splits a `text/event-stream` into events: lines end with LF or CRLF, an event with an empty line.
 #[derive(Debug, Default)]
-struct Frames {
+pub struct FeedFrames {
     buffer: Vec<u8>,
     /// How far the buffer was searched for an end.
     searched: usize,
 }
 
-impl Frames {
-    /// Takes the first whole event that has data out of the buffer.
-    fn next(&mut self) -> Option<FeedFrame> {
+impl FeedFrames {
+    /// Takes what came. How much may wait here is for the caller to bound.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole event that has data.
+    pub fn next_frame(&mut self) -> Option<FeedFrame> {
         loop {
             let (end, next) = self.end()?;
             let rest = self.buffer.split_off(next);
@@ -230,11 +235,11 @@ mod tests {
     use super::*;
 
     fn all(pieces: &[&str]) -> Vec<FeedFrame> {
-        let mut frames = Frames::default();
+        let mut frames = FeedFrames::default();
         let mut found = Vec::new();
         for piece in pieces {
-            frames.buffer.extend_from_slice(piece.as_bytes());
-            while let Some(frame) = frames.next() {
+            frames.push(piece.as_bytes());
+            while let Some(frame) = frames.next_frame() {
                 found.push(frame);
             }
         }
