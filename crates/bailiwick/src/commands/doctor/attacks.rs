@@ -219,6 +219,9 @@ impl<'a> Attacker<'a> {
         })?;
         let answer = self.settle(&other).await?;
         findings.push(finding("a grant in another subject's name", &["principal_altered"], answer));
+        let elsewhere = self.grant(|claims| claims.aud = "https://elsewhere.example".to_owned())?;
+        let answer = self.settle(&elsewhere).await?;
+        findings.push(finding("a grant for another audience", &["audience_mismatch"], answer));
         let flipped = flip(&self.grant(|_| {})?);
         let answer = self.settle(&flipped).await?;
         let codes = ["signature_invalid", "malformed", "non_canonical"];
