@@ -30,8 +30,8 @@ mod fixture;
 use fixture::Maker;
 
 const RUN: Duration = Duration::from_secs(4);
-const TOKEN_BYTES: usize = 1_300;
-const PAYLOAD_BYTES: usize = 1_200;
+const TOKEN_BYTES: usize = 1_800;
+const PAYLOAD_BYTES: usize = 2_300;
 
 fn main() {
     let base = std::env::var_os("BAILIWICK_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
