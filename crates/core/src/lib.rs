@@ -36,8 +36,8 @@ pub use action::{ActionCall, ActionDigest, ActionError, CanonicalAction};
 pub use authority::{ConstraintSet, HeldAuthority, NarrowError};
 pub use cache::VerifiedCache;
 pub use chain::verify::{
-    IssuerKeys, UnverifiedChain, UnverifiedToken, VerifiedChain, VerifiedGrant, VerifyOptions,
-    verify_chain, verify_grant, verify_leaf,
+    IssuerKeys, UnverifiedChain, UnverifiedGrant, UnverifiedToken, VerifiedChain, VerifiedGrant,
+    VerifyOptions, verify_chain, verify_grant, verify_leaf,
 };
 pub use constraint::{
     CallArguments, Constraint, Debit, DebitKind, DigestedReads, MemoryReads, Micros, NoReads,

@@ -9,7 +9,7 @@ use bailiwick_core::ids::TokenId;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
 use bailiwick_core::token::{Actor, HolderBinding, HopClaims, HopFacts};
-use bailiwick_core::{UnverifiedToken, VerifiedGrant, VerifyError, verify_grant};
+use bailiwick_core::{UnverifiedToken, VerifiedGrant, VerifyError};
 use bailiwick_identity::Workload;
 use bailiwick_policy::{
     Act, Binding, CallEffect, ChainFacts, Facts, Provenance, ResourceFacts, decide,
@@ -59,9 +59,10 @@ async fn try_settle(
     attempt.proof = key.row;
 
     let presented = UnverifiedToken::parse(ask.grant)?;
-    let parent = authority.held_by_hash(presented.claimed_parent()?).await?;
+    let presented = presented.as_grant()?;
+    let parent = authority.held_by_hash(presented.claimed_parent()).await?;
     let task = authority.open_task_of(&parent.chain, now).await?;
-    let verified = verify_grant(&presented, &parent.chain, &task.audiences, now);
+    let verified = presented.verify(&parent.chain, &task.audiences, now);
     // The record names task and delegator once it is certain that the delegator signed: a forged
     // grant must not write into another's trace, and a signed one that is wider must show there.
     if verified.as_ref().err().is_none_or(is_signed) {

@@ -57,13 +57,64 @@ impl UnverifiedToken {
         self.hashes.get_or_init(|| CompactHashes::of(&self.text))
     }
 
-    /// What an unsettled grant says its parent is, so that the Authority can look the parent up.
-    /// Nothing is verified by it; [`verify_grant`] checks that the parent found is the one named.
+    /// Reads it as a grant that nobody has settled. The grant is hop 1 in errors.
     ///
     /// # Errors
     /// [`VerifyError`] for the form, or `malformed` when this is a settled token.
-    pub fn claimed_parent(&self) -> Result<Sha256Hash, VerifyError> {
-        Ok(ParsedGrant::read(self, 0)?.claims.par_hash)
+    pub fn as_grant(&self) -> Result<UnverifiedGrant<'_>, VerifyError> {
+        Ok(UnverifiedGrant { parsed: ParsedGrant::read(self, 1)?, grant_hash: self.token_hash() })
+    }
+}
+
+/// A presented grant, read once: its form is right, nothing of it is verified.
+#[derive(Debug)]
+pub struct UnverifiedGrant<'a> {
+    parsed: ParsedGrant<'a>,
+    grant_hash: Sha256Hash,
+}
+
+impl UnverifiedGrant<'_> {
+    /// What it says its parent is, so that the Authority can look the parent up. Nothing is verified
+    /// by it; [`UnverifiedGrant::verify`] checks that the parent found is the one named.
+    #[must_use]
+    pub fn claimed_parent(&self) -> Sha256Hash {
+        self.parsed.claims.par_hash
+    }
+
+    /// Verifies it against the chain it narrows, which is hop 0 in errors.
+    ///
+    /// Its audience must be its parent's or one of `allowed_audiences` (those the workflow names).
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify(
+        self,
+        parent: &VerifiedChain,
+        allowed_audiences: &[String],
+        now: UnixMillis,
+    ) -> Result<VerifiedGrant, VerifyError> {
+        let Self { parsed, grant_hash } = self;
+        let above = parent.claims();
+        parsed.check_signature(above, 1)?;
+        let links = [parsed::link(above, parent.signing_hash()), parsed.link()];
+        steps::commitments(&links)?;
+        steps::depths(&links)?;
+        steps::subjects(&links)?;
+        parsed.check_task(above, 1)?;
+        steps::authorities(&links)?;
+        steps::times(&links, now)?;
+        check_fresh(parsed.claims.iat, now, 1)?;
+        let audience = &parsed.claims.aud;
+        if *audience != above.aud && !allowed_audiences.contains(audience) {
+            return Err(VerifyError::AudienceMismatch { hop: 1 });
+        }
+        Ok(VerifiedGrant {
+            parent: parent.clone(),
+            grant_hash,
+            signing_hash: parsed.signing_hash,
+            delegator_key: parsed.key,
+            claims: parsed.claims,
+        })
     }
 }
 
@@ -376,9 +427,7 @@ pub fn verify_chain(
     })))
 }
 
-/// Verifies one grant against the chain it narrows. The grant is hop 1 in errors, its parent 0.
-///
-/// Its audience must be its parent's or one of `allowed_audiences` (those the workflow names).
+/// Reads a grant and verifies it against the chain it narrows: see [`UnverifiedGrant::verify`].
 ///
 /// # Errors
 /// [`VerifyError`].
@@ -388,28 +437,7 @@ pub fn verify_grant(
     allowed_audiences: &[String],
     now: UnixMillis,
 ) -> Result<VerifiedGrant, VerifyError> {
-    let parsed = ParsedGrant::read(grant, 1)?;
-    let above = parent.claims();
-    parsed.check_signature(above, 1)?;
-    let links = [parsed::link(above, parent.signing_hash()), parsed.link()];
-    steps::commitments(&links)?;
-    steps::depths(&links)?;
-    steps::subjects(&links)?;
-    parsed.check_task(above, 1)?;
-    steps::authorities(&links)?;
-    steps::times(&links, now)?;
-    check_fresh(parsed.claims.iat, now, 1)?;
-    let audience = &parsed.claims.aud;
-    if *audience != above.aud && !allowed_audiences.contains(audience) {
-        return Err(VerifyError::AudienceMismatch { hop: 1 });
-    }
-    Ok(VerifiedGrant {
-        parent: parent.clone(),
-        grant_hash: grant.token_hash(),
-        signing_hash: parsed.signing_hash,
-        delegator_key: parsed.key,
-        claims: parsed.claims,
-    })
+    grant.as_grant()?.verify(parent, allowed_audiences, now)
 }
 
 fn check_links(links: &[Link<'_>], now: UnixMillis) -> Result<(), VerifyError> {

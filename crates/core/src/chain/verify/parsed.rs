@@ -33,6 +33,7 @@ pub(super) struct ParsedHop<'a> {
     pub(super) claims: HopClaims,
 }
 
+#[derive(Debug)]
 pub(super) struct ParsedGrant<'a> {
     signing_input: &'a str,
     hashes: &'a CompactHashes,
