@@ -4,7 +4,11 @@
 //! whatever reason, [`Attempt::refuse`] turns the reason into a `Denial`, records it, and only then
 //! tells the caller.
 
+use std::sync::Arc;
+
 use bailiwick_api::ProblemCode;
+use bailiwick_core::authority::HeldAuthority;
+use bailiwick_core::hash::Sha256Hash;
 use bailiwick_core::ids::{AgentId, DecisionId, TaskId, TokenId};
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::time::UnixMillis;
@@ -38,7 +42,16 @@ pub(crate) struct Attempt {
     /// The proof of possession, once verified: burnt even when the request is refused.
     pub(crate) proof: Option<ProofRow>,
     /// What else is worth keeping with a refusal.
-    pub(crate) known: Map<String, Value>,
+    known: Vec<(&'static str, Noted)>,
+}
+
+/// Something noted, as it was found: only a refusal has to write it out.
+#[derive(Clone, Debug)]
+pub(crate) enum Noted {
+    Json(Value),
+    Agent(AgentId),
+    Authority(Arc<HeldAuthority>),
+    Hash(Sha256Hash),
 }
 
 impl Attempt {
@@ -52,21 +65,13 @@ impl Attempt {
             jti: None,
             agent: None,
             proof: None,
-            known: Map::new(),
+            known: Vec::new(),
         }
     }
 
-    /// Keeps something with a refusal. Text is cut: a caller who has not said who they are must not
-    /// choose how much the ledger grows.
-    pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
-        let mut value = value.into();
-        if let Value::String(text) = &mut value
-            && let Some((end, _)) = text.char_indices().nth(NOTE_CHARS_MAX)
-        {
-            text.truncate(end);
-            text.push('…');
-        }
-        self.known.insert(key.to_owned(), value);
+    /// Keeps something with a refusal.
+    pub(crate) fn note(&mut self, key: &'static str, noted: impl Into<Noted>) {
+        self.known.push((key, noted.into()));
     }
 
     /// Records the refusal and says what the caller is told.
@@ -121,14 +126,53 @@ impl Attempt {
     }
 
     fn denial(&self, authority: &Authority, outcome: Outcome, detail: String) -> Denial<()> {
+        let known = self.known.iter().map(|(key, noted)| ((*key).to_owned(), noted.to_json()));
         let refusal = Refusal {
             outcome,
             detail,
-            inputs: Inputs::Refused(Value::Object(self.known.clone())),
+            inputs: Inputs::Refused(Value::Object(known.collect())),
             policy_hash: authority.policy.current().hash().to_owned(),
         };
         Denial::refuse(refusal, self.id, self.now, ())
     }
+}
+
+impl Noted {
+    /// Text is cut: a caller who has not said who they are must not choose how much the ledger grows.
+    fn to_json(&self) -> Value {
+        let mut value = match self {
+            Self::Json(value) => value.clone(),
+            Self::Agent(agent) => agent.as_str().into(),
+            Self::Authority(authority) => authority.to_detail(),
+            Self::Hash(hash) => hash.b64().into(),
+        };
+        if let Value::String(text) = &mut value
+            && let Some((end, _)) = text.char_indices().nth(NOTE_CHARS_MAX)
+        {
+            text.truncate(end);
+            text.push('…');
+        }
+        value
+    }
+}
+
+macro_rules! noted {
+    ($($variant:ident of $kind:ty,)+) => {$(
+        impl From<$kind> for Noted {
+            fn from(value: $kind) -> Self {
+                Self::$variant(value.into())
+            }
+        }
+    )+};
+}
+
+noted! {
+    Json of String,
+    Json of &str,
+    Json of Map<String, Value>,
+    Agent of AgentId,
+    Authority of Arc<HeldAuthority>,
+    Hash of Sha256Hash,
 }
 
 /// A denial with its context, on its way to be recorded.
@@ -140,16 +184,8 @@ struct RefusedAttempt {
 impl Record for RefusedAttempt {
     fn receipt(&self) -> Receipt {
         let attempt = &self.attempt;
-        let receipt = DecisionReceipt {
-            act: attempt.act,
-            task: attempt.task,
-            jti: attempt.jti,
-            agent: attempt.agent.as_ref(),
-            decision: self.denial.decision(),
-            issued: None,
-            debits: Vec::new(),
-            approval: None,
-        };
+        let receipt = DecisionReceipt::new(attempt.act, self.denial.decision());
+        let receipt = receipt.about(attempt.task, attempt.jti, attempt.agent.as_ref());
         receipt.receipt(ReceiptKind::Decision)
     }
 }

@@ -7,54 +7,97 @@
 use bailiwick_core::VerifyError;
 use bailiwick_core::crypto::KeyError;
 use bailiwick_core::hash::Sha256Hash;
-use bailiwick_core::ids::{AgentId, ApprovalId, DecisionId, TaskId, TokenId};
+use bailiwick_core::ids::{AgentId, ApprovalId, DecisionId, SubjectId, TaskId, TokenId};
 use bailiwick_core::jcs;
 use bailiwick_core::token::{HopClaims, SignedToken, UnsignedToken};
 use bailiwick_ledger::{LeafIndex, Receipt, ReceiptKind, Record, Recorded};
 use bailiwick_policy::{Decision, Permit};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::keys::TokenSigner;
 use crate::model::NodeDebit;
 
-/// What the receipt of a decision says.
+/// What the receipt of a decision says: its members in canonical order.
+#[derive(Serialize)]
 pub(crate) struct DecisionReceipt<'a> {
-    pub(crate) act: &'a str,
-    pub(crate) task: Option<TaskId>,
-    pub(crate) jti: Option<TokenId>,
-    pub(crate) agent: Option<&'a AgentId>,
-    pub(crate) decision: &'a Decision,
-    /// The token that the decision released.
-    pub(crate) issued: Option<Value>,
-    /// What it drew on budgets.
-    pub(crate) debits: Vec<Value>,
+    act: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a AgentId>,
     /// The approval that it used up.
-    pub(crate) approval: Option<ApprovalId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalId>,
+    /// What it drew on budgets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    debits: Vec<DebitFacts<'a>>,
+    decision: &'a Decision,
+    /// The token that the decision released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued: Option<IssuedFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<TokenId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskId>,
+    v: u8,
 }
 
-impl DecisionReceipt<'_> {
+/// Enough to recognise an issued token and to check a child's `par_hash`.
+#[derive(Serialize)]
+struct IssuedFacts<'a> {
+    agent: &'a AgentId,
+    audience: &'a str,
+    depth: u8,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<Sha256Hash>,
+    iat: i64,
+    jti: TokenId,
+    lineage: &'a [TokenId],
+    signing_hash: Sha256Hash,
+    subject: &'a SubjectId,
+}
+
+/// One draw on one budget.
+#[derive(Serialize)]
+struct DebitFacts<'a> {
+    amount_micros: i64,
+    key: &'a str,
+    kind: &'a str,
+    node: TokenId,
+}
+
+impl<'a> DecisionReceipt<'a> {
+    /// A decision alone.
+    pub(crate) fn new(act: &'a str, decision: &'a Decision) -> Self {
+        Self {
+            act,
+            agent: None,
+            approval: None,
+            debits: Vec::new(),
+            decision,
+            issued: None,
+            jti: None,
+            task: None,
+            v: 1,
+        }
+    }
+
+    /// What it was about, as far as that is known: task, the token that was used, agent.
+    pub(crate) fn about(
+        self,
+        task: Option<TaskId>,
+        jti: Option<TokenId>,
+        agent: Option<&'a AgentId>,
+    ) -> Self {
+        Self { task, jti, agent, ..self }
+    }
+
     /// Builds the receipt. It can be looked up by decision and task.
-    pub(crate) fn receipt(self, kind: ReceiptKind) -> Receipt {
+    pub(crate) fn receipt(&self, kind: ReceiptKind) -> Receipt {
         let mut subject_ids = vec![self.decision.id.to_string()];
         subject_ids.extend(self.task.map(|task| task.to_string()));
         subject_ids.extend(self.approval.map(|approval| approval.to_string()));
-        let mut payload = Map::new();
-        let mut put = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                payload.insert(key.to_owned(), value);
-            }
-        };
-        put("v", Some(1.into()));
-        put("act", Some(self.act.into()));
-        put("task", self.task.map(|task| task.to_string().into()));
-        put("jti", self.jti.map(|jti| jti.to_string().into()));
-        put("agent", self.agent.map(|agent| agent.as_str().into()));
-        put("decision", Some(self.decision.to_json()));
-        put("approval", self.approval.map(|approval| approval.to_string().into()));
-        put("issued", self.issued);
-        put("debits", (!self.debits.is_empty()).then_some(Value::Array(self.debits)));
-        let payload = canonical(&Value::Object(payload));
-        Receipt { kind, time_ms: self.decision.time.0, subject_ids, payload }
+        Receipt { kind, time_ms: self.decision.time.0, subject_ids, payload: canonical(self) }
     }
 }
 
@@ -68,8 +111,8 @@ pub(crate) fn is_recordable(value: &Value) -> bool {
 
 /// The payload's bytes. Whatever comes from outside was checked when it came in
 /// ([`is_recordable`]); should anything else have no canonical form, the receipt says so rather than being empty.
-fn canonical(payload: &Value) -> Vec<u8> {
-    jcs::canonicalize_value(payload).unwrap_or_else(|error| {
+fn canonical<T: Serialize>(payload: &T) -> Vec<u8> {
+    jcs::canonicalize(payload).unwrap_or_else(|error| {
         tracing::error!(%error, "a receipt's payload has no canonical form");
         br#"{"type":"unrecordable","v":1}"#.to_vec()
     })
@@ -120,31 +163,23 @@ impl Issuance {
 impl Record for Issuance {
     fn receipt(&self) -> Receipt {
         let claims = self.claims();
-        // Enough to recognise the token and to check a child's `par_hash`.
-        let mut issued = json!({
-            "jti": claims.jti,
-            "agent": claims.client_id,
-            "subject": claims.sub,
-            "audience": claims.aud,
-            "depth": claims.del_depth,
-            "iat": claims.iat,
-            "exp": claims.exp,
-            "signing_hash": self.signing_hash().b64(),
-            "lineage": claims.hop.lineage,
-        });
-        if let (Some(members), Some(grant)) = (issued.as_object_mut(), claims.hop.grant) {
-            members.insert("grant".to_owned(), grant.b64().into());
-        }
-        let receipt = DecisionReceipt {
-            act: self.act,
-            task: Some(claims.txn),
-            jti: self.parent,
-            agent: Some(&claims.client_id),
-            decision: &self.decision,
-            issued: Some(issued),
-            debits: Vec::new(),
-            approval: None,
+        let issued = IssuedFacts {
+            agent: &claims.client_id,
+            audience: &claims.aud,
+            depth: claims.del_depth,
+            exp: claims.exp,
+            grant: claims.hop.grant,
+            iat: claims.iat,
+            jti: claims.jti,
+            lineage: &claims.hop.lineage,
+            signing_hash: self.signing_hash(),
+            subject: &claims.sub,
         };
+        let receipt = DecisionReceipt {
+            issued: Some(issued),
+            ..DecisionReceipt::new(self.act, &self.decision)
+        };
+        let receipt = receipt.about(Some(claims.txn), self.parent, Some(&claims.client_id));
         let mut receipt = receipt.receipt(ReceiptKind::Issue);
         receipt.subject_ids.push(claims.jti.to_string());
         receipt
@@ -180,26 +215,18 @@ pub(crate) struct Allowed {
 
 impl Record for Allowed {
     fn receipt(&self) -> Receipt {
-        let debits = self
-            .debits
-            .iter()
-            .map(|draw| {
-                json!({
-                    "node": draw.node, "key": draw.debit.key, "kind": draw.debit.kind.as_str(),
-                    "amount_micros": draw.debit.amount.0,
-                })
-            })
-            .collect();
+        let debits = self.debits.iter().map(|draw| DebitFacts {
+            amount_micros: draw.debit.amount.0,
+            key: &draw.debit.key,
+            kind: draw.debit.kind.as_str(),
+            node: draw.node,
+        });
         let receipt = DecisionReceipt {
-            act: "invoke",
-            task: Some(self.task),
-            jti: Some(self.jti),
-            agent: Some(&self.agent),
-            decision: self.permit.decision(),
-            issued: None,
-            debits,
+            debits: debits.collect(),
             approval: self.approval,
+            ..DecisionReceipt::new("invoke", self.permit.decision())
         };
+        let receipt = receipt.about(Some(self.task), Some(self.jti), Some(&self.agent));
         receipt.receipt(ReceiptKind::Decision)
     }
 }

@@ -1,6 +1,7 @@
 //! The grant: a hop signed by the delegator's own key, an ADC child token in delegator-bound form.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -54,7 +55,7 @@ pub struct GrantClaims {
     /// The delegatee's key (*key-bound*); `None` is *agent-bound* and settles online only.
     pub cnf: Option<HolderBinding>,
     /// What is handed on.
-    pub authority: HeldAuthority,
+    pub authority: Arc<HeldAuthority>,
     /// The parent's depth and one.
     pub del_depth: u8,
     /// Tokens the chain may have; at most the parent's.
@@ -128,7 +129,11 @@ impl GrantClaims {
             (claims::TXN, text(&self.txn)),
             (claims::HOP, facts),
         ]);
-        put(&mut payload, claims::CNF, self.cnf.map(|cnf| cnf.to_json()));
+        put(
+            &mut payload,
+            claims::CNF,
+            self.cnf.map(|cnf| serde_json::to_value(cnf).unwrap_or_default()),
+        );
         payload
     }
 
@@ -150,7 +155,7 @@ impl GrantClaims {
             exp: raw.exp,
             jti: raw.jti,
             cnf: cnf.map_err(|what| VerifyError::malformed(hop, what))?,
-            authority: detail.authority(&raw.scope, hop)?,
+            authority: Arc::new(detail.authority(&raw.scope, hop)?),
             del_depth,
             del_max_depth,
             par_hash: raw.par_hash,

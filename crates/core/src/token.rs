@@ -1,12 +1,14 @@
 //! The settled hop token: its claims as types, and the signing seam.
 
 mod raw;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::authority::HeldAuthority;
@@ -15,8 +17,7 @@ use crate::crypto::{Algorithm, Thumbprint, sha256};
 use crate::error::VerifyError;
 use crate::hash::Sha256Hash;
 use crate::ids::{AgentId, DecisionId, SubjectId, TaskId, TenantId, TokenId, WorkflowId};
-use crate::jcs::{JcsError, canonicalize_value};
-use crate::json::{object, put, text};
+use crate::jcs::{JcsError, canonicalize};
 use crate::jws;
 
 pub(crate) use raw::{
@@ -34,15 +35,6 @@ pub enum HolderBinding {
 }
 
 impl HolderBinding {
-    /// The `cnf` object.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        match self {
-            Self::Jkt(thumbprint) => object([(claims::JKT, text(thumbprint))]),
-            Self::X5tS256(hash) => object([(claims::X5T_S256, text(hash))]),
-        }
-    }
-
     /// The DPoP thumbprint, unless the binding is to a certificate.
     #[must_use]
     pub fn jkt(&self) -> Option<Thumbprint> {
@@ -50,12 +42,6 @@ impl HolderBinding {
             Self::Jkt(thumbprint) => Some(*thumbprint),
             Self::X5tS256(_) => None,
         }
-    }
-}
-
-impl serde::Serialize for HolderBinding {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
     }
 }
 
@@ -86,17 +72,6 @@ impl ActChain {
         actors.push(actor);
         actors.extend(self.0.iter().cloned());
         Self(actors)
-    }
-
-    /// The nested `act` object; null for no actors.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        self.0.iter().rev().fold(Value::Null, |inner, actor| {
-            let mut outer =
-                object([("iss", Value::from(actor.iss.as_str())), ("sub", text(&actor.sub))]);
-            put(&mut outer, "act", (!inner.is_null()).then_some(inner));
-            outer
-        })
     }
 }
 
@@ -173,26 +148,8 @@ impl HopClaims {
     /// The payload as a JSON tree.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut payload = object([
-            (claims::ISS, Value::from(self.iss.as_str())),
-            (claims::SUB, text(&self.sub)),
-            (claims::AUD, Value::from(self.aud.as_str())),
-            (claims::CLIENT_ID, text(&self.client_id)),
-            (claims::IAT, Value::from(self.iat)),
-            (claims::EXP, Value::from(self.exp)),
-            (claims::JTI, text(&self.jti)),
-            (claims::CNF, self.cnf.to_json()),
-            (claims::SCOPE, text(&self.authority.scopes)),
-            (claims::AUTHORIZATION_DETAILS, Value::Array(vec![self.authority.to_detail()])),
-            (claims::DEL_DEPTH, Value::from(self.del_depth)),
-            (claims::DEL_MAX_DEPTH, Value::from(self.del_max_depth)),
-            (claims::ACT, self.act.to_json()),
-            (claims::TXN, text(&self.txn)),
-            (claims::HOP, self.hop.to_json()),
-        ]);
-        put(&mut payload, claims::PAR_HASH, self.par_hash.as_ref().map(text));
-        put(&mut payload, claims::STATUS, self.status.as_ref().map(StatusRef::to_json));
-        payload
+        // INVARIANT: this fails only on a map key that is not text, and there is none.
+        serde_json::to_value(self).unwrap_or_default()
     }
 
     /// Reads a payload that is already known to be canonical. `hop` is its place, for errors.
@@ -206,36 +163,21 @@ impl HopClaims {
     }
 }
 
-impl HopFacts {
-    fn to_json(&self) -> Value {
-        let mut facts = object([
-            ("v", Value::from(claims::VERSION)),
-            ("purpose", Value::from(self.purpose.as_str())),
-            ("workflow", text(&self.workflow)),
-            ("tenant", text(&self.tenant)),
-            ("env", Value::from(self.env.as_str())),
-            ("lineage", self.lineage.iter().map(text).collect()),
-        ]);
-        put(&mut facts, "decision", self.decision.as_ref().map(text));
-        put(&mut facts, "policy", self.policy.as_ref().map(text));
-        put(&mut facts, "grant", self.grant.map(|hash| Value::from(hash.named())));
-        put(&mut facts, "ask", self.ask.clone());
-        facts
-    }
-}
-
-impl StatusRef {
-    fn to_json(&self) -> Value {
-        let list =
-            object([("idx", Value::from(self.idx)), ("uri", Value::from(self.uri.as_str()))]);
-        object([("status_list", list)])
-    }
-}
-
 /// A token's bytes before the signature. The signer may be anywhere.
 #[derive(Clone, Debug)]
 pub struct UnsignedToken {
     signing_input: String,
+    /// Taken once.
+    signing_hash: Sha256Hash,
+}
+
+/// The header of a settled token, members in canonical order.
+#[derive(Serialize)]
+struct SettledHeader<'a> {
+    alg: &'a str,
+    c14n: &'a str,
+    kid: &'a str,
+    typ: &'a str,
 }
 
 /// A signed compact token.
@@ -265,25 +207,24 @@ impl UnsignedToken {
     ) -> Result<Self, VerifyError> {
         claims.check(0)?;
         check_text(kid, crate::limits::KID_BYTES_MAX, "kid", 0)?;
-        let header = object([
-            ("alg", Value::from(algorithm.name())),
-            ("c14n", Value::from(claims::C14N)),
-            ("kid", Value::from(kid)),
-            ("typ", Value::from(claims::TYP)),
-        ]);
-        Self::from_parts(&header, &claims.to_json())
+        let header =
+            SettledHeader { alg: algorithm.name(), c14n: claims::C14N, kid, typ: claims::TYP };
+        Self::from_parts(&header, claims)
     }
 
-    pub(crate) fn from_parts(header: &Value, payload: &Value) -> Result<Self, VerifyError> {
-        let bytes = |value| {
-            canonicalize_value(value).map_err(|fault: JcsError| VerifyError::Json { hop: 0, fault })
-        };
-        let signing_input = jws::signing_input(&bytes(header)?, &bytes(payload)?);
+    pub(crate) fn from_parts<H: Serialize, P: Serialize>(
+        header: &H,
+        payload: &P,
+    ) -> Result<Self, VerifyError> {
+        let unfit = |fault: JcsError| VerifyError::Json { hop: 0, fault };
+        let header = canonicalize(header).map_err(unfit)?;
+        let signing_input = jws::signing_input(&header, &canonicalize(payload).map_err(unfit)?);
         // 88: a dot and the base64url of a 64-byte signature, rounded up.
         if signing_input.len() + 88 > crate::limits::TOKEN_BYTES_MAX {
             return Err(VerifyError::malformed(0, "token is larger than allowed"));
         }
-        Ok(Self { signing_input })
+        let signing_hash = sha256(signing_input.as_bytes());
+        Ok(Self { signing_input, signing_hash })
     }
 
     /// The bytes to sign.
@@ -295,14 +236,13 @@ impl UnsignedToken {
     /// SHA-256 of the bytes to sign.
     #[must_use]
     pub fn signing_hash(&self) -> Sha256Hash {
-        sha256(self.signing_input())
+        self.signing_hash
     }
 
     /// The token, given the signature of [`UnsignedToken::signing_input`].
     #[must_use]
     pub fn attach(self, signature: &[u8]) -> SignedToken {
-        let signing_hash = self.signing_hash();
-        let mut compact = self.signing_input;
+        let Self { signing_input: mut compact, signing_hash } = self;
         compact.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut compact);
         SignedToken { compact, signing_hash }

@@ -68,11 +68,11 @@ async fn try_settle(
     if verified.as_ref().err().is_none_or(is_signed) {
         attempt.task = Some(task.id);
         attempt.jti = Some(parent.record.jti);
-        attempt.note("delegator", parent.record.agent.to_string());
+        attempt.note("delegator", parent.record.agent.clone());
     }
     let grant = verified?;
-    attempt.note("grant", grant.grant_hash().b64());
-    attempt.note("requested", grant.claims().authority.to_detail());
+    attempt.note("grant", grant.grant_hash());
+    attempt.note("requested", Arc::clone(&grant.claims().authority));
     authority.require_alive(&parent.chain, now)?;
     if ask.audience.is_some_and(|audience| audience != grant.claims().aud) {
         let detail = "the grant is for another audience than the one asked for";
@@ -223,7 +223,7 @@ fn hop_claims(
         exp: asked.exp,
         jti: held.jti,
         cnf: holder,
-        authority: Arc::new(asked.authority.clone()),
+        authority: Arc::clone(&asked.authority),
         del_depth: asked.del_depth,
         del_max_depth: asked.del_max_depth,
         par_hash: Some(parent.record.signing_hash),

@@ -33,7 +33,9 @@ async fn spoilt_grants_are_refused_and_the_whole_one_settles() {
     let wider = |change: fn(&mut Value)| -> Spoil {
         let mut detail = detail.clone();
         change(&mut detail);
-        Box::new(move |claims| claims.authority = HeldAuthority::from_detail(&detail).unwrap())
+        Box::new(move |claims| {
+            claims.authority = HeldAuthority::from_detail(&detail).unwrap().into()
+        })
     };
     let cases: Vec<(&str, Spoil)> = vec![
         ("not_narrower", wider(|detail| detail["scopes"] = json!(["banking.*"]))),

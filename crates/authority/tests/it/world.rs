@@ -1,5 +1,6 @@
 //! A running Authority with a small registry, and the agents that talk to it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -369,7 +370,7 @@ impl Agent {
             exp: parent.exp,
             jti: TokenId::new(now(), random),
             cnf: Some(HolderBinding::Jkt(to.key.verifying_key().thumbprint())),
-            authority: HeldAuthority::from_detail(detail).unwrap(),
+            authority: Arc::new(HeldAuthority::from_detail(detail).unwrap()),
             del_depth: parent.del_depth + 1,
             del_max_depth: parent.del_max_depth,
             par_hash: chain.signing_hash(),

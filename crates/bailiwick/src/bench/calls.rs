@@ -285,7 +285,7 @@ fn grant(parent: &VerifiedChain, key: &HolderKey, delegatee: &str) -> Result<Str
         exp: above.exp,
         jti: TokenId::new(now, random()?),
         cnf: None,
-        authority: (*above.authority).clone(),
+        authority: above.authority.clone(),
         del_depth: above.del_depth.saturating_add(1),
         del_max_depth: above.del_max_depth,
         par_hash: parent.signing_hash(),

@@ -153,7 +153,7 @@ impl World {
             exp: now.seconds().saturating_add(GRANT_SECONDS).min(above.exp),
             jti: TokenId::new(now, random()?),
             cnf: None,
-            authority: (*above.authority).clone(),
+            authority: above.authority.clone(),
             del_depth: above.del_depth.saturating_add(1),
             del_max_depth: above.del_max_depth,
             par_hash: parent.signing_hash(),

@@ -380,13 +380,13 @@ fn grant_cases(world: &World, parent: &crate::fixture::Settled) -> Vec<Value> {
     add(
         "a scope the parent lacks",
         1,
-        &|c| c.authority.scopes = "pay.x".parse().unwrap(),
+        &|c| std::sync::Arc::make_mut(&mut c.authority).scopes = "pay.x".parse().unwrap(),
         "not_narrower",
     );
     add(
         "constraints dropped",
         1,
-        &|c| c.authority = authority("crm.read", json!([])),
+        &|c| c.authority = authority("crm.read", json!([])).into(),
         "not_narrower",
     );
     add("outlives its parent", 1, &|c| c.exp += 1, "expired");

@@ -190,7 +190,8 @@ impl World {
                     {"key": "sensitivity", "rank": "public",
                      "order": ["public", "internal", "confidential", "restricted"]},
                 ]),
-            ),
+            )
+            .into(),
             del_depth: depth,
             del_max_depth: parent.del_max_depth,
             par_hash: signing_hash,

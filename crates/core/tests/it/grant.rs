@@ -77,8 +77,14 @@ fn every_way_to_disagree_with_the_parent() {
     assert_eq!(code_of(|c| c.hop.workflow = "crm.other".parse().unwrap()), Outcome::TaskMismatch);
     assert_eq!(code_of(|c| c.hop.env = "dev".into()), Outcome::TaskMismatch);
     assert_eq!(code_of(|c| c.hop.tenant = "evil".parse().unwrap()), Outcome::TenantMismatch);
-    assert_eq!(code_of(|c| c.authority = authority("pay.x", json!([]))), Outcome::NotNarrower);
-    assert_eq!(code_of(|c| c.authority = authority("crm.read", json!([]))), Outcome::NotNarrower);
+    assert_eq!(
+        code_of(|c| c.authority = authority("pay.x", json!([])).into()),
+        Outcome::NotNarrower
+    );
+    assert_eq!(
+        code_of(|c| c.authority = authority("crm.read", json!([])).into()),
+        Outcome::NotNarrower
+    );
     assert_eq!(code_of(|c| c.exp += 1), Outcome::Expired);
     assert_eq!(code_of(|c| c.iat += 31), Outcome::ClockSkew);
     assert_eq!(code_of(|c| c.aud = "https://files.a.example".into()), Outcome::AudienceMismatch);

@@ -113,7 +113,7 @@ mod tests {
             exp: root.exp,
             jti: TokenId::new(NOW, [9; 10]),
             cnf: Some(HolderBinding::Jkt(next.verifying_key().thumbprint())),
-            authority: (*root.authority).clone(),
+            authority: root.authority.clone(),
             del_depth: 1,
             del_max_depth: root.del_max_depth,
             par_hash,

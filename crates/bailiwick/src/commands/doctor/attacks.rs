@@ -206,7 +206,7 @@ impl<'a> Attacker<'a> {
 
     async fn at_the_authority(&self) -> Result<Vec<Finding>, Fault> {
         let mut findings = Vec::new();
-        let wider = self.grant(|claims| claims.authority = wider(&claims.authority))?;
+        let wider = self.grant(|claims| claims.authority = wider(&claims.authority).into())?;
         let answer = self.settle(&wider).await?;
         findings.push(finding("a grant wider than its parent", &["not_narrower"], answer));
         let longer = self.grant(|claims| claims.exp += 60)?;
@@ -267,7 +267,7 @@ impl<'a> Attacker<'a> {
             exp: above.exp,
             jti: TokenId::new(now, random()?),
             cnf: None,
-            authority: (*above.authority).clone(),
+            authority: above.authority.clone(),
             del_depth: above.del_depth.saturating_add(1),
             del_max_depth: above.del_max_depth,
             par_hash: self.chain.signing_hash(),

@@ -145,7 +145,7 @@ fn claims(
         exp: iat.saturating_add(ttl).min(parent.exp),
         jti: TokenId::new(now, random()?),
         cnf: cnf.transpose()?,
-        authority,
+        authority: authority.into(),
         del_depth: parent.del_depth.saturating_add(1),
         del_max_depth: args.max_depth.unwrap_or(parent.del_max_depth).min(parent.del_max_depth),
         par_hash: peeked.signing_hash,

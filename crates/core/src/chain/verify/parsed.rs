@@ -214,7 +214,7 @@ impl<'a> ParsedGrant<'a> {
             exp: claims.exp,
             jti: claims.jti,
             cnf,
-            authority: Arc::new(claims.authority.clone()),
+            authority: Arc::clone(&claims.authority),
             del_depth: claims.del_depth,
             del_max_depth: claims.del_max_depth,
             par_hash: Some(claims.par_hash),
