@@ -1,10 +1,7 @@
 //! OAuth: token exchange (RFC 8693), introspection (RFC 7662), revocation (RFC 7009), metadata
 //! (RFC 8414), and errors in the form of RFC 6749 §5.2.
 
-use std::sync::Arc;
-
 use crate::problem::ProblemCode;
-use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::ids::{DecisionId, TaskId, TokenId};
 use bailiwick_core::outcome::Outcome;
 use serde::{Deserialize, Serialize};
@@ -99,8 +96,7 @@ pub struct TokenResponse {
     /// Space-separated scopes.
     pub scope: String,
     /// The authority granted, as RFC 9396 details.
-    #[schema(value_type = Vec<Value>)]
-    pub authorization_details: Vec<Arc<HeldAuthority>>,
+    pub authorization_details: Vec<Value>,
     /// The task.
     #[schema(value_type = String)]
     pub task_id: TaskId,

@@ -80,7 +80,7 @@ impl SqliteStore {
         open::open(directory, options)
     }
 
-    /// Changes how many pages (4 KiB each) the database may have; none is no limit. A quota below
+    /// Changes how many pages (8 KiB each in a new one) the database may have; none is no limit. A quota below
     /// the present size only stops growth.
     ///
     /// # Errors

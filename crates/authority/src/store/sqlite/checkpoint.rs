@@ -10,10 +10,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::Connection;
 
-/// Pages in the log that make a checkpoint worth while (16 MiB).
+/// Pages in the log that make a checkpoint worth while (32 MiB).
 const PAGES_DUE: u64 = 4_096;
 /// Pages in the log at which the writer waits for readers to let it start over (512 MiB).
-const PAGES_MAX: u64 = 131_072;
+const PAGES_MAX: u64 = 65_536;
 
 /// The writer's side.
 pub(super) struct Checkpointer {

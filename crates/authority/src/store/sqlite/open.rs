@@ -36,7 +36,7 @@ pub struct SqliteOptions {
     pub readers_max: usize,
     /// Ops that may wait for the writer; more wait in their callers.
     pub queue_max: usize,
-    /// Pages (4 KiB each) that the database may have; none is no limit.
+    /// Pages (8 KiB each in a new database) that the database may have; none is no limit.
     pub page_quota: Option<u32>,
 }
 
@@ -141,8 +141,10 @@ fn writer_connection(path: &Path) -> Result<Connection, OpenError> {
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY_WAIT)?;
     conn.set_prepared_statement_cache_capacity(64);
+    // A settle's rows are of two to three KiB: a page of 4 would hold one, and leave the rest empty. A
+    // database that is there keeps its own page size.
     conn.execute_batch(
-        "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
          PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;",
     )?;

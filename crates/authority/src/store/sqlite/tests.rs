@@ -175,7 +175,7 @@ async fn a_full_disk_refuses_and_recovers() {
     let directory = Directory::new();
     let path = directory.0.path();
     let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
         .arg(path)
         .output()
         .is_ok_and(|output| output.status.success());
@@ -191,7 +191,7 @@ async fn a_full_disk_refuses_and_recovers() {
 
 async fn on_a_small_disk(path: std::path::PathBuf) {
     let ballast = path.join("ballast");
-    std::fs::write(&ballast, vec![1; 512 << 10]).unwrap();
+    std::fs::write(&ballast, vec![1; 1024 << 10]).unwrap();
     let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
     let mut make = Maker::new(4);
     let first = fill(&store, &mut make, 3).await;
