@@ -29,6 +29,7 @@ use crate::call::{
     Asked, Call, CallEffect, Inbound, Mapped, Outgoing, OutgoingBody, RefusalForm, ToolFacts,
 };
 use crate::config::RouteConfig;
+use crate::constrained::require_given;
 use crate::json;
 use crate::pass::{PassedHeaders, media_of, say_json};
 use crate::remote::{Asker, RemoteKind, RemoteTasks};
@@ -271,6 +272,12 @@ impl A2aAdapter {
             let detail = "the message names a skill that this agent does not offer here";
             return Err(Stop::new(Outcome::ScopeNotGranted, detail));
         };
+        let claims = chain.claims();
+        // Whoever lacks the scope is told that, later. Skills declare no arguments, so that a constraint
+        // for all scopes is about none of them.
+        if claims.authority.scopes.covers(&skill.scope) {
+            require_given(claims, &skill.scope, &sent.arguments, |_| false, |_| false)?;
+        }
         let call = Call {
             scope: skill.scope.clone(),
             resource: skill.resource.clone(),
@@ -282,7 +289,7 @@ impl A2aAdapter {
             needs: crate::call::Needs::default(),
         };
         let body = OutgoingBody::Json { value: sent.body, carry_at: Some(sent.carry_at) };
-        let asker = Asker { task: chain.claims().txn, scope: skill.scope.clone() };
+        let asker = Asker { task: claims.txn, scope: skill.scope.clone() };
         let hook = Learn { tasks: Arc::clone(&self.remote), asker, rpc: wire.is_rpc() };
         debug_assert!(wire.body.is_some(), "a message has a body");
         Ok(Mapped {

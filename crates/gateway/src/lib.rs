@@ -14,6 +14,7 @@ mod carry;
 mod clock;
 mod config;
 mod connector;
+mod constrained;
 mod downstreams;
 mod errand;
 mod ext_authz;

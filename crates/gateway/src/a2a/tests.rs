@@ -125,6 +125,27 @@ async fn what_is_not_plainly_served_is_refused(
     assert_eq!(refused(map(&adapter(CONFIG), "POST", path, body, &alice()).await), code);
 }
 
+#[rstest]
+#[case::given(json!({ "one_of": ["d1"], "key": "summarizer.summarize:document" }), json!({ "data": { "document": "d1" } }), "mapped")]
+#[case::asked_in_prose(json!({ "one_of": ["d1"], "key": "summarizer.summarize:document" }), json!({ "text": "document d2" }), "ceiling_exceeded")]
+#[case::null(json!({ "one_of": ["d1"], "key": "summarizer.summarize:document" }), json!({ "data": { "document": null } }), "ceiling_exceeded")]
+#[case::nothing_is_allowed(json!({ "absent": true, "key": "summarizer.summarize:document" }), json!({ "text": "it" }), "mapped")]
+#[case::of_another_skill(json!({ "one_of": ["d1"], "key": "summarizer.translate:document" }), json!({ "text": "it" }), "mapped")]
+#[case::of_all_scopes(json!({ "one_of": ["d1"], "key": "document" }), json!({ "text": "it" }), "mapped")]
+#[case::calls(json!({ "max_lifetime": 5, "key": "summarizer.summarize:calls" }), json!({ "text": "it" }), "mapped")]
+#[tokio::test]
+async fn a_constraint_is_not_met_by_asking_in_prose(
+    #[case] constraint: Value,
+    #[case] part: Value,
+    #[case] expected: &str,
+) {
+    let claims = fixture::claims(1, &["summarizer.*"], json!([constraint]));
+    let chain = Arc::new(fixture::chain_of(&claims));
+    let mut body = send("summarize");
+    body["params"]["message"]["parts"] = json!([part]);
+    assert_eq!(refused(map(&adapter(CONFIG), "POST", "/", body, &chain).await), expected);
+}
+
 /// A message of `chain` whose reply begins a remote task in the context `c1`.
 async fn begin(adapter: &A2aAdapter, chain: &Arc<VerifiedChain>, id: &str) {
     let mut mapped = map(adapter, "POST", "/", send("summarize"), chain).await.unwrap();

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bailiwick_core::constraint::Rule;
-use bailiwick_core::constraint::call::CALLS;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_core::scope::Scope;
 use bailiwick_core::token::HopClaims;
@@ -11,6 +9,7 @@ use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
 use super::message::{decode, one};
+use crate::constrained::require_given;
 use crate::http_api::Undeclared;
 use crate::stop::Stop;
 
@@ -109,10 +108,8 @@ impl Parameters {
         Ok(arguments)
     }
 
-    /// Refuses a call that a constraint would let by for want of the argument that it is about: what the
-    /// server takes for that, nobody decided. An argument may be left out where its schema's `default`
-    /// says what that means. A constraint for the scope alone (`scope:key`) is about each of its tools,
-    /// one for all scopes about those that have such an argument.
+    /// Refuses a call that a constraint would let by for want of the argument that it is about. An
+    /// argument may be left out where its schema's `default` says what that means.
     pub(super) fn require_constrained(
         &self,
         claims: &HopClaims,
@@ -120,24 +117,12 @@ impl Parameters {
         arguments: &Map<String, Value>,
         renamed: &BTreeMap<String, String>,
     ) -> Result<(), Stop> {
-        let own = format!("{scope}:");
         let optional = |name: &str| self.nothing.iter().any(|it| key_of(it, renamed) == name);
         let declared = |name: &str| {
             let mut declared = self.names.values().chain(renamed.keys());
             declared.any(|it| key_of(it, renamed) == name)
         };
-        for key in constrained(claims) {
-            let scoped = key.strip_prefix(&own);
-            let name = scoped.unwrap_or(key);
-            let about = scoped.is_some() || declared(name);
-            let given = arguments.get(name).is_some_and(|value| !value.is_null());
-            // These two are of every call.
-            if about && !given && !optional(name) && !["sensitivity", CALLS].contains(&name) {
-                let detail = format!("{key}: not given, and the tool does not say what that means");
-                return Err(Stop::new(Outcome::CeilingExceeded, detail));
-            }
-        }
-        Ok(())
+        require_given(claims, scope, arguments, declared, optional)
     }
 
     /// The headers that repeat arguments.
@@ -185,15 +170,6 @@ pub(super) struct ArgumentRules<'a> {
 /// What constraints call an argument.
 fn key_of<'a>(own: &'a String, renamed: &'a BTreeMap<String, String>) -> &'a String {
     renamed.get(own).unwrap_or(own)
-}
-
-/// The keys that bind a value when there is one, also where an approver is asked otherwise.
-fn constrained(claims: &HopClaims) -> impl Iterator<Item = &str> {
-    let bound = claims.authority.constraints.iter();
-    let bound = bound.filter(|it| !matches!(it.rule(), Rule::Absent)).map(|it| it.key());
-    let asked = claims.hop.ask.as_ref().and_then(|ask| ask.get("constraints")?.as_array());
-    let asked = asked.into_iter().flatten().filter(|it| it.get("absent").is_none());
-    bound.chain(asked.filter_map(|it| it.get("key")?.as_str()))
 }
 
 /// Whether a schema's `properties` are all that it knows. A server that says nothing of others ignores
