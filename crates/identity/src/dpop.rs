@@ -150,11 +150,11 @@ pub fn verify_proof(
     }
     let parts = CompactParts::split(proof)?;
     let header_bytes = decode(parts.header)?;
-    let header: ProofHeader<'_> = serde_json::from_slice(&header_bytes)
-        .map_err(|_| IdentityError::Malformed("the header is not that of a DPoP proof"))?;
+    let header: ProofHeader<'_> = read(&header_bytes)
+        .ok_or(IdentityError::Malformed("the header is not that of a DPoP proof"))?;
     let claims_bytes = decode(parts.payload)?;
-    let claims: ProofClaims<'_> = serde_json::from_slice(&claims_bytes)
-        .map_err(|_| IdentityError::Malformed("the claims are not those of a DPoP proof"))?;
+    let claims: ProofClaims<'_> = read(&claims_bytes)
+        .ok_or(IdentityError::Malformed("the claims are not those of a DPoP proof"))?;
     let key = header.key()?;
     let iat = claims.check(expect, now)?;
     key.verify(parts.signing_input.as_bytes(), &decode(parts.signature)?).map_err(|_| {
@@ -164,6 +164,11 @@ pub fn verify_proof(
     let jti_hash = remembered_as(&key, &claims.jti);
     let expires = UnixMillis::from_seconds(iat).saturating_add_seconds(PROOF_AGE_SECONDS_MAX + 1);
     Ok(VerifiedProof { key, jti_hash, expires })
+}
+
+/// JSON text. All of it is UTF-8: serde does not look at the bytes of what it skips.
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
 /// INVARIANT: the signature's bytes are not part of this. ECDSA signatures can be rewritten by anyone

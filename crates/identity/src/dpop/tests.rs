@@ -1,4 +1,6 @@
 use bailiwick_core::{Algorithm, Outcome, SigningKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -67,6 +69,22 @@ fn an_ed25519_key_signs_under_both_of_its_names_and_no_other_key_under_them() {
         assert_eq!(outcome(&sign(&edwards, &named(&edwards), &claims()), &expect()), by_edwards);
         assert_eq!(outcome(&sign(&p256, &named(&p256), &claims()), &expect()), by_p256, "{name}");
     }
+}
+
+#[test]
+fn members_that_nobody_reads_are_text_too() {
+    let key = key(Algorithm::EdDsa);
+    let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": key.verifying_key().to_jwk() });
+    let with = |more: &[u8]| {
+        let claims = claims().to_string();
+        let claims =
+            [claims.trim_end_matches('}').as_bytes(), b",\"more\":\"", more, b"\"}"].concat();
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let input = format!("{}.{}", part(header.to_string().as_bytes()), part(&claims));
+        format!("{input}.{}", part(&key.sign(input.as_bytes()).unwrap()))
+    };
+    assert_eq!(outcome(&with(b"text"), &expect()), None, "the benign twin");
+    assert_eq!(outcome(&with(b"\xa4"), &expect()), Some(Outcome::Malformed));
 }
 
 #[test]
