@@ -42,11 +42,25 @@ pub(crate) struct End {
     tasks: Vec<TaskId>,
     /// Tenants and environments; every one when it is not known.
     scope: Option<Vec<(TenantId, String)>>,
+    /// Its closure is being recorded: by one only. Until it is in the ledger it is found here.
+    recording: bool,
 }
 
 /// Ends that are not known to be closed.
 #[derive(Default)]
 pub(crate) struct Closures(Mutex<BTreeMap<LeafIndex, End>>);
+
+impl Closures {
+    /// Whether the caller is the one that records this end.
+    fn begin(&self, leaf: LeafIndex) -> bool {
+        let mut followed = self.0.lock();
+        let free = followed.get_mut(&leaf).filter(|end| !end.recording);
+        free.is_some_and(|end| {
+            end.recording = true;
+            true
+        })
+    }
+}
 
 /// Follows an end that has just become durable. It has happened, so this cannot fail: where the
 /// tasks cannot be read back now, every enforcement point is waited for.
@@ -75,7 +89,7 @@ async fn follow_from(
             None
         }
     };
-    let end = End { leaf, at, seq, tasks: tasks.to_vec(), scope };
+    let end = End { leaf, at, seq, tasks: tasks.to_vec(), scope, recording: false };
     let mut followed = authority.closures.0.lock();
     followed.insert(leaf, end.clone());
     if followed.len() > FOLLOWED_MAX {
@@ -154,8 +168,7 @@ async fn settle(
     end: &End,
     mut report: ClosureReport,
 ) -> Result<ClosureReport, Stop> {
-    let mine = authority.closures.0.lock().remove(&end.leaf).is_some();
-    if report.state != ClosureState::Closed || !mine {
+    if report.state != ClosureState::Closed || !authority.closures.begin(end.leaf) {
         return Ok(report);
     }
     let named = || end.tasks.iter().take(TASKS_NAMED_MAX);
@@ -172,12 +185,15 @@ async fn settle(
     let event = Event { kind: ReceiptKind::System, time_ms, subject_ids, payload };
     match record(&authority.store, event, Effect::None).await {
         Ok(recorded) => {
+            authority.closures.0.lock().remove(&end.leaf);
             report.ledger_index = Some(recorded.index().0);
             Ok(report)
         }
         Err(error) => {
             // Not recorded: it is followed on, and tried again.
-            authority.closures.0.lock().insert(end.leaf, end.clone());
+            if let Some(end) = authority.closures.0.lock().get_mut(&end.leaf) {
+                end.recording = false;
+            }
             Err(error.error.into())
         }
     }
