@@ -91,8 +91,8 @@ impl Attempt {
         self.known.insert(key.to_owned(), value);
     }
 
-    /// Records the refusal and says what the caller is told. Past a rate, refusals of callers who
-    /// have not said who they are are answered `rate_limited` and not recorded.
+    /// Records the refusal and says what the caller is told. Past a rate, an agent, and
+    /// callers who have not said who they are, are answered `rate_limited`; those are counted.
     pub(crate) async fn refuse(self, gateway: &Gateway, stop: Stop) -> Refused {
         if stop.nonce_required {
             return stop.into();
@@ -106,7 +106,8 @@ impl Attempt {
             tracing::info!(code = stop.code.code(), detail = %stop.detail, "request refused");
             return stop.into();
         };
-        if self.agent.is_none() && !gateway.noise.admits(self.now) {
+        let (agent, task) = (self.agent.as_ref(), self.task);
+        if !gateway.refusals.admits(agent, task, outcome, self.now) {
             gateway.metrics.decided("unlogged");
             let detail = "too many refused requests; wait a second";
             return Stop::new(ProblemCode::RateLimited, detail).into();

@@ -126,6 +126,8 @@ pub struct LimitsConfig {
     pub reply_bytes_max: usize,
     /// Requests in flight at once; more are answered 503.
     pub requests_in_flight_max: usize,
+    /// Refusals a second of one agent that are recorded one by one; ten times as many at once.
+    pub refusals_per_second_max: u64,
     /// Longest time to read a request's headers, in milliseconds.
     pub header_timeout_ms: u64,
     /// Longest time until an upstream begins to answer, in milliseconds.
@@ -146,6 +148,7 @@ impl Default for LimitsConfig {
             body_bytes_max: 1024 * 1024,
             reply_bytes_max: 4 * 1024 * 1024,
             requests_in_flight_max: 4096,
+            refusals_per_second_max: 10,
             header_timeout_ms: 10_000,
             upstream_timeout_ms: 30_000,
             idle_timeout_ms: 300_000,

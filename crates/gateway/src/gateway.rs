@@ -1,11 +1,9 @@
 //! The gateway: everything a request needs, in one place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bailiwick_core::cache::VerifiedCache;
 use bailiwick_core::crypto;
-use bailiwick_core::time::UnixMillis;
 use bailiwick_identity::{NonceIssuer, ReplayGuard};
 
 use crate::approvals::Approvals;
@@ -16,14 +14,12 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::offline::Settled;
 use crate::reads::Reads;
+use crate::refusals::Refusals;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstreams;
-
-/// Refusals a second that are recorded for callers who have not said who they are.
-const NOISE_PER_SECOND_MAX: u64 = 200;
 
 /// The enforcement point. Shared by every request; its parts change under their own locks.
 pub(crate) struct Gateway {
@@ -42,7 +38,7 @@ pub(crate) struct Gateway {
     pub(crate) carry: Carrier,
     pub(crate) settled: Settled,
     pub(crate) metrics: Metrics,
-    pub(crate) noise: Noise,
+    pub(crate) refusals: Refusals,
     /// The way to upstreams whose route says nothing of TLS.
     pub(crate) upstream: Upstreams,
     pub(crate) tunnels: Tunnels,
@@ -57,23 +53,5 @@ impl Gateway {
         // INVARIANT: without randomness the process could not have made its nonce key at start.
         let _ = crypto::fill_random(&mut random);
         random
-    }
-}
-
-/// Bounds how fast anonymous refusals may fill the spool.
-#[derive(Debug, Default)]
-pub(crate) struct Noise {
-    second: AtomicU64,
-    count: AtomicU64,
-}
-
-impl Noise {
-    /// Whether one more refusal is recorded in this second.
-    pub(crate) fn admits(&self, now: UnixMillis) -> bool {
-        let second = now.0 / 1000;
-        if self.second.swap(second, Ordering::AcqRel) != second {
-            self.count.store(0, Ordering::Release);
-        }
-        self.count.fetch_add(1, Ordering::AcqRel) < NOISE_PER_SECOND_MAX
     }
 }

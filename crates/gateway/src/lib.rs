@@ -40,6 +40,7 @@ mod proxy;
 mod reads;
 mod receipt;
 mod refusal;
+mod refusals;
 mod remote;
 mod reply;
 mod route;

@@ -15,18 +15,19 @@ use crate::budget::Budgets;
 use crate::carry::Carrier;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gateway::{Gateway, Noise};
+use crate::gateway::Gateway;
 use crate::link::Link;
 use crate::listener::{self, Tls};
 use crate::metrics::Metrics;
 use crate::offline::Settled;
 use crate::reads::Reads;
+use crate::refusals::Refusals;
 use crate::route::Routes;
 use crate::spool::Spool;
 use crate::standing::Standing;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstreams;
-use crate::{downstreams, ext_authz, feed, management, ship};
+use crate::{downstreams, ext_authz, feed, management, refusals, ship};
 
 /// Verified tokens kept.
 const VERIFIED_MAX: u64 = 200_000;
@@ -146,7 +147,7 @@ impl Server {
             carry,
             settled: Settled::default(),
             metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
-            noise: Noise::default(),
+            refusals: Refusals::new(config.limits.refusals_per_second_max),
             upstream,
             tunnels: Tunnels::default(),
             in_flight: Arc::new(tokio::sync::Semaphore::new(config.limits.requests_in_flight_max)),
@@ -180,6 +181,7 @@ impl Server {
         let feed = tokio::spawn(feed::follow(Arc::clone(&link), Arc::clone(&gateway.standing)));
         let ship = tokio::spawn(ship::run(Arc::clone(&link), gateway.spool.clone()));
         let manage = tokio::spawn(management::serve(Arc::clone(&gateway), management));
+        let counts = tokio::spawn(refusals::run(Arc::clone(&gateway)));
         let declare = tokio::spawn(downstreams::run(Arc::clone(&link), Arc::clone(&gateway)));
         let envoy = ext_authz.map(|(listener, key)| {
             let mut stopped = stopped.clone();
@@ -199,11 +201,12 @@ impl Server {
             if let Some(envoy) = envoy {
                 let _ = envoy.await;
             }
+            refusals::flush(&gateway).await;
             ship::drain(&gateway.spool).await;
             gateway.budgets.drain().await;
         })
         .await;
-        for task in [feed, ship, manage, declare] {
+        for task in [feed, ship, manage, declare, counts] {
             task.abort();
         }
         feed::leave(&link, &gateway.standing).await;

@@ -271,6 +271,12 @@ fn of_gateway(word: &str, payload: &Value) -> Option<String> {
             let units = units.collect::<Vec<_>>().join(", ");
             Some(format!("leased to {}: {units}", text("gateway")))
         }
+        "refusals_suppressed" => Some(format!(
+            "{} refusals of {} past the rate, counted and not recorded one by one ({})",
+            number("count"),
+            payload.get("agent").and_then(Value::as_str).unwrap_or("unknown callers"),
+            payload.get("codes").map(Value::to_string).unwrap_or_default(),
+        )),
         "budget_returned" => Some(format!("{} returned leased budget", text("gateway"))),
         _ => None,
     }

@@ -21,6 +21,7 @@ mod mcp;
 mod offline;
 mod provenance;
 mod reads;
+mod refusals;
 mod spellings;
 mod spool;
 mod streams;
