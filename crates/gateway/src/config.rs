@@ -130,8 +130,15 @@ pub struct LimitsConfig {
     pub refusals_per_second_max: u64,
     /// Longest time to read a request's headers, in milliseconds.
     pub header_timeout_ms: u64,
-    /// Longest time until an upstream begins to answer, in milliseconds.
+    /// Longest time until an upstream begins to answer, in milliseconds; counted from the last part of
+    /// a body that it took.
     pub upstream_timeout_ms: u64,
+    /// Longest time in which a caller takes nothing of what is sent to it, in milliseconds.
+    pub write_timeout_ms: u64,
+    /// Longest time for a TLS handshake, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// TLS handshakes under way at once, each counted once its first message is there.
+    pub handshakes_max: usize,
     /// Longest silence within a streaming body, in milliseconds.
     pub idle_timeout_ms: u64,
     /// Longest life of an upgraded connection, in milliseconds.
@@ -151,6 +158,9 @@ impl Default for LimitsConfig {
             refusals_per_second_max: 10,
             header_timeout_ms: 10_000,
             upstream_timeout_ms: 30_000,
+            write_timeout_ms: 60_000,
+            handshake_timeout_ms: 10_000,
+            handshakes_max: 256,
             idle_timeout_ms: 300_000,
             tunnel_timeout_ms: 3_600_000,
             drain_timeout_ms: 10_000,

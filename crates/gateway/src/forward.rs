@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bailiwick_api::ProblemCode;
 use bailiwick_core::VerifiedChain;
+use bailiwick_core::outcome::Outcome;
 use bailiwick_ledger::Recorded;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -27,6 +28,7 @@ use crate::outcome::Outcoming;
 use crate::reply::ReplyHook;
 use crate::route::Route;
 use crate::shown::show;
+use crate::stall::{Moved, Upload};
 use crate::stop::Stop;
 use crate::stream::{Body, Ended, Ending, Guarded, full};
 use crate::tunnel::Tunnel;
@@ -85,6 +87,8 @@ pub(crate) enum Cleared {
 pub(crate) struct Sending<'a> {
     pub(crate) gateway: &'a Arc<Gateway>,
     pub(crate) route: &'a Arc<Route>,
+    /// How the caller asked.
+    pub(crate) version: Version,
     /// The body as it came, for a request whose adapter did not read it.
     pub(crate) body: Option<Incoming>,
     pub(crate) hooks: Vec<Box<dyn ReplyHook>>,
@@ -127,7 +131,7 @@ pub(crate) async fn forward(
     cleared: Cleared,
     sending: Sending<'_>,
 ) -> Result<Response<Body>, Stop> {
-    let Sending { gateway, route, body, mut hooks, place, upgrade } = sending;
+    let Sending { gateway, route, version, body, mut hooks, place, upgrade } = sending;
     let outward = Outward::begin(gateway, route, cleared, &mut hooks);
     let Outward { chain, outgoing, tag, mut outcome } = outward;
     let strict = hooks.iter().any(|hook| hook.must_see());
@@ -135,7 +139,10 @@ pub(crate) async fn forward(
     // A body that nobody looked at goes on with a permit only, which says that nobody has to.
     let body = body.filter(|_| tag.is_some());
     let (tag, asked) = (tag.as_ref(), upgrade.as_ref());
-    let answer = exchange(gateway, route, outgoing, body, tag, manner, asked).await;
+    let uploads = chain.as_ref().filter(|_| body.is_some());
+    let dies = uploads.map(|chain| -> Ended { Box::pin(gateway.standing.ended(chain)) });
+    let asking = exchange(gateway, route, outgoing, body, tag, manner, asked);
+    let answer = unless_dead(dies, asking).await;
     let (response, echo) = match answer {
         Ok(answer) => answer,
         Err(stop) => return Err(failed(outcome, stop)),
@@ -180,7 +187,10 @@ pub(crate) async fn forward(
     let place = chain.is_some().then_some(place);
     let ended =
         chain.filter(|_| !short).map(|chain| -> Ended { Box::pin(gateway.standing.ended(&chain)) });
-    let body = Guarded::guard(body, idle, ended, filter, outcome, place);
+    // Over HTTP/1.1 the connection itself breaks.
+    let unread = Duration::from_millis(limits.write_timeout_ms);
+    let unread = (version == Version::HTTP_2).then_some(unread);
+    let body = Guarded::guard(body, idle, ended, filter, outcome, place, unread);
     Ok(Response::from_parts(parts, body))
 }
 
@@ -207,6 +217,21 @@ impl Outward {
             }
         };
         Self { chain, outgoing, tag: None, outcome: None }
+    }
+}
+
+/// What is asked, unless the chain of an upload dies first.
+async fn unless_dead<T>(
+    dies: Option<Ended>,
+    asking: impl Future<Output = Result<T, Stop>>,
+) -> Result<T, Stop> {
+    let Some(dies) = dies else { return asking.await };
+    tokio::select! {
+        biased;
+        () = dies => {
+            Err(Stop::new(Outcome::Revoked, "the task's authority ended during the upload"))
+        }
+        answer = asking => answer,
     }
 }
 
@@ -289,8 +314,9 @@ fn require_no_lead(status: StatusCode, manner: Manner) -> Result<(), Stop> {
 
 /// An allowed call came to nothing: its outcome says so.
 fn failed(outcome: Option<Outcoming>, stop: Stop) -> Stop {
+    let cut = stop.code == ProblemCode::Outcome(Outcome::Revoked);
     if let Some(outcome) = outcome {
-        outcome.ended(Ending::Failed);
+        outcome.ended(if cut { Ending::Cut } else { Ending::Failed });
     }
     stop
 }
@@ -331,7 +357,11 @@ pub(crate) async fn prepare(
             let bytes = Bytes::from(value.to_string());
             (Some(bytes.clone()), full(bytes))
         }
-        (OutgoingBody::Untouched, Some(body)) => (None, body.map_err(Into::into).boxed_unsync()),
+        (OutgoingBody::Untouched, Some(body)) => {
+            let moved = Moved::default();
+            parts.extensions.insert(moved.clone());
+            (None, Upload::new(body, moved).map_err(Into::into).boxed_unsync())
+        }
         (OutgoingBody::Untouched, None) => (Some(Bytes::new()), full(Bytes::new())),
     };
     gateway.carry.out(route, &mut parts.headers, tag);
@@ -364,18 +394,28 @@ async fn send_by(
     request: Request<Body>,
 ) -> Result<Response<Incoming>, Stop> {
     let limit = Duration::from_millis(gateway.config.limits.upstream_timeout_ms);
-    match tokio::time::timeout(limit, client.request(request)).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => {
-            let causes = upstream::causes(&error);
-            tracing::warn!(%error, %causes, "the upstream cannot be reached");
-            Err(Stop::new(ProblemCode::BadGateway, upstream::why(&error)))
+    // A long upload is no late answer, as long as the upstream takes it.
+    let moved = request.extensions().get::<Moved>().cloned();
+    let late = async {
+        match moved {
+            Some(moved) => moved.stalled(limit).await,
+            None => tokio::time::sleep(limit).await,
         }
-        Err(_) => Err(Stop::new(
-            ProblemCode::GatewayTimeout,
-            format!("the upstream did not begin to answer within {} ms", limit.as_millis()),
-        )),
-    }
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = client.request(request) => answer,
+        () = late => {
+            let detail =
+                format!("the upstream did not begin to answer within {} ms", limit.as_millis());
+            return Err(Stop::new(ProblemCode::GatewayTimeout, detail));
+        }
+    };
+    answer.map_err(|error| {
+        let causes = upstream::causes(&error);
+        tracing::warn!(%error, %causes, "the upstream cannot be reached");
+        Stop::new(ProblemCode::BadGateway, upstream::why(&error))
+    })
 }
 
 /// What of the agent's headers goes on.
@@ -387,7 +427,7 @@ pub(crate) fn strip_request(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-fn strip_reply(headers: &mut HeaderMap) {
+pub(crate) fn strip_reply(headers: &mut HeaderMap) {
     strip_connection(headers);
     // A vendor's session is the gateway's, and its challenge is not for the agent's token.
     headers.remove(header::SET_COOKIE);

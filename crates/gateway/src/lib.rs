@@ -48,6 +48,7 @@ mod ship;
 mod shown;
 mod spool;
 mod sse;
+mod stall;
 mod standing;
 mod start;
 mod stop;

@@ -10,21 +10,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use zeroize::Zeroizing;
 
 use crate::config::TlsConfig;
 use crate::gateway::Gateway;
 use crate::proxy::handle;
+use crate::stall::Taken;
 use crate::start::StartError;
 
-/// A handshake that takes longer is dropped.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes under way at once.
-const HANDSHAKES_MAX: usize = 256;
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 16 * 1024;
 /// Bytes of a request's head: a chain of 64 KiB, a token, a proof, and room.
@@ -36,7 +35,7 @@ const STREAMS_MAX: u32 = 256;
 
 /// TLS of a listener.
 pub(crate) struct Tls {
-    acceptor: TlsAcceptor,
+    server: Arc<ServerConfig>,
     verifier: Arc<SpiffeClientVerifier>,
 }
 
@@ -59,7 +58,7 @@ impl Tls {
         let (certificate, key) = (read(&config.cert)?, Zeroizing::new(read(&config.key)?));
         let (server, verifier) = server_tls(&certificate, &key, bundles)
             .map_err(|error| StartError::Tls(error.to_string()))?;
-        Ok(Self { acceptor: TlsAcceptor::from(server), verifier })
+        Ok(Self { server, verifier })
     }
 }
 
@@ -73,7 +72,9 @@ pub(crate) async fn serve(
     let tls = tls.map(Arc::new);
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let limits = &gateway.config.limits;
+    let handshakes = Arc::new(Semaphore::new(limits.handshakes_max.min(Semaphore::MAX_PERMITS)));
+    let taken = Duration::from_millis(limits.write_timeout_ms);
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -87,6 +88,7 @@ pub(crate) async fn serve(
         };
         let Ok(place) = Arc::clone(&connections).try_acquire_owned() else { continue };
         let _ = stream.set_nodelay(true);
+        let stream = Taken::new(stream, taken);
         let (gateway, watcher) = (Arc::clone(&gateway), graceful.watcher());
         let (tls, handshakes) = (tls.clone(), Arc::clone(&handshakes));
         tokio::spawn(async move {
@@ -112,16 +114,22 @@ pub(crate) async fn serve(
     }
 }
 
-type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+type TlsStream = tokio_rustls::server::TlsStream<Taken<TcpStream>>;
 
 async fn handshake(
     gateway: &Gateway,
     tls: &Tls,
     handshakes: &Semaphore,
-    stream: TcpStream,
+    stream: Taken<TcpStream>,
 ) -> Option<(TlsStream, Option<Arc<X509Peer>>)> {
-    let _slot = handshakes.acquire().await.ok()?;
-    let stream = tokio::time::timeout(HANDSHAKE, tls.acceptor.accept(stream)).await.ok()?.ok()?;
+    let begun = async {
+        // Whoever connects and says nothing takes no slot from those who do.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.ok()?;
+        let _slot = handshakes.acquire().await.ok()?;
+        hello.into_stream(Arc::clone(&tls.server)).await.ok()
+    };
+    let limit = Duration::from_millis(gateway.config.limits.handshake_timeout_ms);
+    let stream = tokio::time::timeout(limit, begun).await.ok()??;
     let now = gateway.clock.now();
     let peer = session_peer(stream.get_ref().1, &tls.verifier, now).map(Arc::new);
     Some((stream, peer))

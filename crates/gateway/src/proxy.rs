@@ -132,7 +132,8 @@ async fn serve(
     // May it, and off it goes.
     let asking = Asking { gateway, route, identified, provenance };
     let cleared = clear(asking, asked, outgoing, attempt).await.map_err(told)?;
-    let sending = Sending { gateway, route, body: body.take(), hooks, place, upgrade };
+    let version = parts.version;
+    let sending = Sending { gateway, route, version, body: body.take(), hooks, place, upgrade };
     forward(cleared, sending).await.map_err(told)
 }
 

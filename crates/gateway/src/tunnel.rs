@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
 use crate::outcome::Outcoming;
+use crate::stall::stalled;
 use crate::stream::Ending;
 
 /// Bytes that are read at once, each way.
@@ -24,8 +25,6 @@ const CHUNK: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(10);
 /// How often the end of a token is looked for.
 const LOOK: Duration = Duration::from_millis(500);
-/// Silence is counted in this many looks.
-const LOOKS_OF_SILENCE: u32 = 8;
 /// How long tunnels may take to end once they are cut.
 const CUT: Duration = Duration::from_secs(1);
 
@@ -91,6 +90,8 @@ impl Tunnel {
         tokio::spawn(async move {
             let Self { gateway, chain, mut outcome, place, caller, upstream } = self;
             let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+            let count = |of: &AtomicU64| of.load(Ordering::Acquire);
+            let moved = || count(&up).wrapping_add(count(&down));
             let limits = &gateway.config.limits;
             let idle = Duration::from_millis(limits.idle_timeout_ms);
             let mut cut = gateway.tunnels.cut.subscribe();
@@ -100,7 +101,7 @@ impl Tunnel {
                 () = passed(&gateway.clock, chain.expires()) => Ending::Cut,
                 _ = cut.wait_for(|cut| *cut) => Ending::Cut,
                 () = sleep(Duration::from_millis(limits.tunnel_timeout_ms)) => Ending::Cut,
-                () = silence(&up, &down, idle) => Ending::Failed,
+                () = stalled(moved, idle) => Ending::Failed,
                 ending = through(caller, upstream, &up, &down) => ending,
             };
             outcome.tunnelled(up.into_inner(), down.into_inner());
@@ -120,18 +121,6 @@ async fn passed(clock: &Clock, end: UnixMillis) {
             return;
         }
         sleep(Duration::from_millis(end.millis_since(now)).min(LOOK)).await;
-    }
-}
-
-/// Resolves when nothing has gone either way for a time.
-async fn silence(up: &AtomicU64, down: &AtomicU64, idle: Duration) {
-    let moved = || up.load(Ordering::Acquire).wrapping_add(down.load(Ordering::Acquire));
-    let (mut before, mut quiet) = (moved(), 0);
-    while quiet < LOOKS_OF_SILENCE {
-        sleep(idle / LOOKS_OF_SILENCE).await;
-        let now = moved();
-        quiet = if now == before { quiet.saturating_add(1) } else { 0 };
-        before = now;
     }
 }
 
@@ -185,24 +174,6 @@ async fn pump(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn silence_is_when_nothing_goes_either_way() {
-        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        let idle = Duration::from_millis(400);
-        let talk = async {
-            for _ in 0..8 {
-                sleep(idle / 4).await;
-                down.fetch_add(1, Ordering::AcqRel);
-            }
-        };
-        tokio::select! {
-            biased;
-            () = talk => {}
-            () = silence(&up, &down, idle) => panic!("it was talked"),
-        }
-        tokio::time::timeout(idle * 10, silence(&up, &down, idle)).await.unwrap();
-    }
 
     #[tokio::test]
     async fn a_side_that_breaks_is_told_from_one_that_ends() {

@@ -244,15 +244,16 @@ impl Edge {
 
     /// The trace of a task, once it tells of `what`.
     pub async fn trace_with(&self, task: &str, what: impl Fn(&Value) -> bool) -> Value {
+        let mut trace = Value::Null;
         for _ in 0..200 {
             let reply = self.world.get_as_operator(&format!("/v1/trace/{task}")).await;
-            let trace: Value = reply.json().await.unwrap();
+            trace = reply.json().await.unwrap();
             if what(&trace) {
                 return trace;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("the trace does not tell it");
+        panic!("the trace does not tell it: {trace}");
     }
 }
 

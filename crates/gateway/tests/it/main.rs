@@ -24,6 +24,7 @@ mod reads;
 mod refusals;
 mod spellings;
 mod spool;
+mod stalls;
 mod streams;
 mod upgrades;
 mod upstreams;
