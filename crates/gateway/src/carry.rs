@@ -109,6 +109,15 @@ impl Carrier {
         Ok(Self { signer, trusted })
     }
 
+    /// Keys that the configuration names and nobody can use.
+    pub(crate) fn faults(config: &Config) -> Vec<String> {
+        let of = |route: &RouteConfig| {
+            let error = statement::read_keys(&route.carry.trusted_keys).err()?;
+            Some(format!("route `{}`: `carry.trusted_keys`: {error}", route.name))
+        };
+        config.routes.iter().filter_map(of).collect()
+    }
+
     /// This gateway's public provenance key, as a JWK.
     pub(crate) fn public_key(&self) -> Value {
         self.signer.public_key()

@@ -4,6 +4,7 @@
 //! scope is refused.
 
 mod load;
+mod read;
 
 pub(crate) use self::load::is_loopback;
 
@@ -315,6 +316,9 @@ pub struct RouteConfig {
     /// What provenance goes along.
     #[serde(default)]
     pub carry: CarryConfig,
+    /// Its line in the file, from 1; 0 where there is no file.
+    #[serde(skip)]
+    pub line: usize,
 }
 
 impl RouteConfig {
@@ -352,16 +356,9 @@ pub enum ConfigError {
         /// The file.
         path: String,
     },
-    /// The text is not the TOML this gateway expects.
-    #[error("{file}:{line}: {message}")]
-    Syntax {
-        /// The file.
-        file: String,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
+    /// The text is not the TOML this gateway expects: every fault, with file and line.
+    #[error("the configuration cannot be read:{}", list(.0))]
+    Syntax(Vec<String>),
     /// The values do not make a gateway that may start.
     #[error("the configuration is refused:{}", list(.0))]
     Refused(Vec<String>),

@@ -15,6 +15,7 @@ use bailiwick_core::permission::Need;
 use crate::connector::Connector;
 use crate::gateway::Gateway;
 use crate::link::Link;
+use crate::repeated::Repeated;
 use crate::route::{Adapter, Route, Routes};
 
 /// How often imported descriptions are looked at again.
@@ -90,6 +91,7 @@ fn downstream(route: &Route) -> Downstream {
 pub(crate) async fn run(link: Arc<Link>, gateway: Arc<Gateway>) {
     let mut told: Option<DownstreamsReport> = None;
     let mut retry = RETRY;
+    let mut repeated = Repeated::default();
     loop {
         let current = report(&gateway.routes);
         let wait = if told.as_ref() == Some(&current) {
@@ -101,10 +103,13 @@ pub(crate) async fn run(link: Arc<Link>, gateway: Arc<Gateway>) {
                         tracing::info!(version = reply.version, "downstreams are declared");
                     }
                     (told, retry) = (Some(current), RETRY);
+                    repeated.is_over();
                     LOOK
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "downstreams cannot be declared now");
+                    if repeated.tells(&error.to_string()) {
+                        tracing::warn!(%error, "downstreams cannot be declared now");
+                    }
                     retry = retry.saturating_mul(2).min(LOOK);
                     retry
                 }

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::clock::Stopwatch;
 use crate::link::Link;
+use crate::repeated::Repeated;
 use crate::standing::{FeedFault, Parts, Standing};
 
 pub(crate) use self::event::verify_event;
@@ -80,15 +81,27 @@ async fn read(link: &Link, standing: &Standing) {
     let mut reader = Reader { link, standing, keys_since: None };
     let mut pause = PAUSE_FIRST;
     let mut resume = true;
+    let mut repeated = Repeated::default();
     loop {
         let before = standing.ack().seq;
         let why = match reader.once(resume).await {
             Ok(never) => match never {},
             Err(why) => why,
         };
-        tracing::warn!(%why, seq = standing.ack().seq, "the feed broke off; reading it anew");
+        let seq = standing.ack().seq;
+        let heard = seq != before;
+        if heard {
+            repeated.is_over();
+        }
+        if repeated.tells(&why.to_string()) {
+            match seq {
+                0 => tracing::warn!(
+                    %why, "waiting for the Authority; until it is heard every call is refused"
+                ),
+                _ => tracing::warn!(%why, seq, "the feed broke off; reading it anew"),
+            }
+        }
         // After a gap the whole is asked for; so is it when resuming brought nothing.
-        let heard = standing.ack().seq != before;
         resume = heard && !matches!(why, Break::Fault(_));
         pause = if heard { PAUSE_FIRST } else { (pause * 2).min(PAUSE_LAST) };
         sleep(jittered(pause)).await;
@@ -123,7 +136,11 @@ impl Reader<'_> {
             let keys_changed =
                 event.entries.iter().any(|entry| matches!(entry, FeedEntry::Keys { .. }));
             if let Some(events) = parts.add(event)? {
+                let first = self.standing.ack().seq == 0;
                 self.standing.apply(&events)?;
+                if first {
+                    tracing::info!(seq = self.standing.ack().seq, "the Authority is heard");
+                }
             }
             if keys_changed || self.keys_since.is_some_and(|since| since.elapsed() > KEYS_EVERY) {
                 self.fetch_keys().await?;
@@ -188,6 +205,7 @@ async fn acknowledge(link: &Link, standing: &Standing) {
 async fn keep_policy(link: &Link, standing: &Standing) {
     let mut wanted = standing.policy_wanted();
     let mut pause = PAUSE_FIRST;
+    let mut repeated = Repeated::default();
     loop {
         wanted.borrow_and_update();
         let Some(hash) = standing.policy_missing() else {
@@ -200,10 +218,13 @@ async fn keep_policy(link: &Link, standing: &Standing) {
         match fetch_policy(link, &hash).await {
             Ok(set) => {
                 standing.put_policy(set);
+                repeated.is_over();
                 tracing::info!(hash, "a policy set came into force");
             }
             Err(why) => {
-                tracing::error!(hash, why, "the policy set in force cannot be had");
+                if repeated.tells(&why) {
+                    tracing::error!(hash, why, "the policy set in force cannot be had");
+                }
                 pause = (pause * 2).min(PAUSE_LAST);
                 let _ = timeout(jittered(pause), wanted.changed()).await;
             }

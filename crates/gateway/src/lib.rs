@@ -42,6 +42,7 @@ mod receipt;
 mod refusal;
 mod refusals;
 mod remote;
+mod repeated;
 mod reply;
 mod route;
 mod ship;

@@ -49,6 +49,7 @@ pub(crate) struct Link {
     issuer: String,
     instance: String,
     client: Client,
+    bearer: BearerSource,
     minted: Option<Minted>,
 }
 
@@ -96,7 +97,8 @@ impl Link {
         Ok(Self {
             issuer: config.authority.issuer.clone(),
             instance: URL_SAFE_NO_PAD.encode(instance),
-            client: client.with_bearer(bearer),
+            client: client.with_bearer(Arc::clone(&bearer)),
+            bearer,
             minted,
         })
     }
@@ -114,6 +116,12 @@ impl Link {
     /// Which process this is, among those with the same identity; fresh at every start.
     pub(crate) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// Why there is no identity to show yet, and what to do.
+    pub(crate) fn identity_fault(&self) -> Option<String> {
+        let why = (self.bearer)().err()?;
+        Some(format!("there is no identity yet: {why}; it is looked for again all the time"))
     }
 
     /// Sees to it that there is an identity to show. [`crate::feed::follow`] calls it all along, so

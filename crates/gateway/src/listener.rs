@@ -40,6 +40,21 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    /// Everything that is wrong with the files.
+    pub(crate) fn faults(config: &TlsConfig) -> Vec<String> {
+        let domains = config.client_trust_domains.iter().map(|it| ("bundle", &it.bundle));
+        let files = [("cert", &config.cert), ("key", &config.key)].into_iter().chain(domains);
+        let unread = files.filter_map(|(key, path)| {
+            let error = std::fs::File::open(path).err()?;
+            Some(format!("[tls] `{key}` {}: {error}", path.display()))
+        });
+        let mut faults: Vec<String> = unread.collect();
+        if faults.is_empty() {
+            faults.extend(Self::load(config).err().map(|error| error.to_string()));
+        }
+        faults
+    }
+
     pub(crate) fn load(config: &TlsConfig) -> Result<Self, StartError> {
         let read = |path: &std::path::Path| {
             std::fs::read(path)

@@ -110,15 +110,15 @@ impl Routes {
                     };
                     if let Some(other) = routes.iter().find(same) {
                         faults.push(format!(
-                            "route `{}` has the name or the path of route `{}`",
-                            route.name, other.name
+                            "{} has the name or the path of route `{}`: give it its own",
+                            place(entry),
+                            other.name
                         ));
                     }
                     routes.push(Arc::new(route));
                 }
-                Err(found) => faults.extend(
-                    found.into_iter().map(|fault| format!("route `{}`: {fault}", entry.name)),
-                ),
+                Err(found) => faults
+                    .extend(found.into_iter().map(|fault| format!("{}: {fault}", place(entry)))),
             }
         }
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
@@ -146,6 +146,14 @@ impl Routes {
     /// Every route.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
+    }
+}
+
+/// Which route, for whoever has to mend it.
+fn place(entry: &RouteConfig) -> String {
+    match entry.line {
+        0 => format!("route `{}`", entry.name),
+        line => format!("route `{}` (line {line})", entry.name),
     }
 }
 

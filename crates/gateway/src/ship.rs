@@ -10,6 +10,7 @@ use bailiwick_core::jcs;
 use bailiwick_ledger::Receipt;
 
 use crate::budget::Draw;
+use crate::repeated::Repeated;
 use crate::spool::{Batch, Spool, SpoolError, Tail};
 use crate::uplink::Uplink;
 
@@ -31,6 +32,7 @@ pub(crate) async fn run<U: Uplink>(uplink: Arc<U>, spool: Spool) {
     // The tail keeps the handle that it needs.
     drop(spool);
     let mut retry = RETRY;
+    let mut repeated = Repeated::default();
     loop {
         let (back, read) = match read(tail).await {
             Some(read) => read,
@@ -38,14 +40,21 @@ pub(crate) async fn run<U: Uplink>(uplink: Arc<U>, spool: Spool) {
         };
         tail = back;
         match step(uplink.as_ref(), &mut tail, read).await {
-            Ok(true) => retry = RETRY,
+            Ok(true) => {
+                retry = RETRY;
+                if repeated.is_over() {
+                    tracing::info!("receipts are shipped again");
+                }
+            }
             Ok(false) => {
                 retry = RETRY;
                 tail.grown().await;
                 tokio::time::sleep(GATHER).await;
             }
             Err(error) => {
-                tracing::warn!(%error, "receipts cannot be shipped; they are kept");
+                if repeated.tells(&error) {
+                    tracing::warn!(%error, "receipts cannot be shipped; they are kept");
+                }
                 tokio::time::sleep(retry).await;
                 retry = retry.saturating_mul(2).min(RETRY_MAX);
             }

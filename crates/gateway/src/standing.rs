@@ -131,6 +131,11 @@ impl Standing {
         Err(Stop::new(Outcome::RevocationStale, detail))
     }
 
+    /// Why this gateway has no identity to show the Authority.
+    pub(crate) fn identity_fault(&self) -> Option<String> {
+        self.link.identity_fault()
+    }
+
     /// How old what is known is, in milliseconds; more than any bound before anything was heard.
     pub(crate) fn age_ms(&self, now: UnixMillis) -> u64 {
         match self.heard.load(Ordering::Acquire) {

@@ -46,6 +46,9 @@ pub enum StartError {
     /// A route cannot be compiled.
     #[error("the routes are refused:{}", .0.iter().map(|fault| format!("\n  {fault}")).collect::<String>())]
     Routes(Vec<String>),
+    /// Something of the configuration cannot work.
+    #[error("the configuration is refused:{}", .0.iter().map(|fault| format!("\n  {fault}")).collect::<String>())]
+    Refused(Vec<String>),
     /// A file cannot be read or written.
     #[error("cannot use {path}: {source}")]
     File {
@@ -75,12 +78,24 @@ impl Config {
     /// Compiles what can be compiled without starting.
     ///
     /// # Errors
-    /// [`StartError`] says what is wrong and what to do.
+    /// [`StartError`] says all that is wrong and what to do.
     pub fn check(&self) -> Result<(), StartError> {
-        Routes::compile(self).map_err(StartError::Routes)?;
-        self.tls.as_ref().map(Tls::load).transpose()?;
-        ext_authz::key(self).map_err(|fault| StartError::Routes(vec![fault]))?;
-        Ok(())
+        let faults = self.start_faults();
+        if faults.is_empty() { Ok(()) } else { Err(StartError::Refused(faults)) }
+    }
+
+    /// Everything that would keep this gateway from starting, and is seen without starting.
+    pub(crate) fn start_faults(&self) -> Vec<String> {
+        let mut faults = Routes::compile(self).err().unwrap_or_default();
+        faults.extend(self.tls.as_ref().map(Tls::faults).unwrap_or_default());
+        faults.extend(ext_authz::key(self).err());
+        faults.extend(Carrier::faults(self));
+        let mut state = self.state_dir.ancestors().filter(|path| !path.as_os_str().is_empty());
+        if state.find(|path| path.exists()).is_some_and(|path| !path.is_dir()) {
+            let path = self.state_dir.display();
+            faults.push(format!("`state_dir` {path}: there is a file where a directory has to be"));
+        }
+        faults
     }
 }
 

@@ -41,12 +41,13 @@ pub(crate) async fn run(args: GatewayArgs, context: &Context) -> Result<(), Faul
     if let Some(GatewayCommand::Pins(command)) = args.command {
         return pins::run(command, context);
     }
-    let config = load(args.config.as_deref())?;
+    let path = named(args.config.as_deref())?;
     if args.check {
-        config.check().map_err(|error| Fault::local(error.to_string()))?;
+        Config::check_file(path).map_err(|error| Fault::local(error.to_string()))?;
         remark("the gateway would start");
         return Ok(());
     }
+    let config = load(path)?;
     log(&config.log.level, config.log.json)?;
     let shutdown = shutdown()?;
     let (state, authority) =
@@ -62,15 +63,16 @@ pub(crate) async fn run(args: GatewayArgs, context: &Context) -> Result<(), Faul
     Ok(())
 }
 
-/// The configuration that is named, or the one that lies here.
-fn load(named: Option<&Path>) -> Result<Config, Fault> {
-    let path = match named {
-        Some(path) => path,
-        None if Path::new(CONFIG_FILE).is_file() => Path::new(CONFIG_FILE),
-        None => {
-            return Err(Fault::local("there is no configuration, and nothing is assumed")
-                .with_help("Name one with -c FILE, or put gateway.toml here."));
-        }
-    };
+fn load(path: &Path) -> Result<Config, Fault> {
     Config::load(path).map_err(|error| Fault::local(error.to_string()))
+}
+
+/// The configuration that is named, or the one that lies here.
+fn named(named: Option<&Path>) -> Result<&Path, Fault> {
+    match named {
+        Some(path) => Ok(path),
+        None if Path::new(CONFIG_FILE).is_file() => Ok(Path::new(CONFIG_FILE)),
+        None => Err(Fault::local("there is no configuration, and nothing is assumed")
+            .with_help("Name one with -c FILE, or put gateway.toml here.")),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use url::{Host, Url};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, read};
 
 /// Largest configuration file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -15,12 +15,7 @@ impl Config {
     /// # Errors
     /// Everything that [`ConfigError`] names; the gateway must not start then.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        let unreadable = |source| ConfigError::Unreadable { path: file.clone(), source };
-        if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
-            return Err(ConfigError::TooLarge { path: file });
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let (text, file) = Self::text_of(path)?;
         Self::from_toml(&text, &file, path.parent().unwrap_or(Path::new(".")))
     }
 
@@ -29,18 +24,43 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_toml(text: &str, file: &str, base: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let before = text.get(..start).unwrap_or(text);
-            ConfigError::Syntax {
-                file: file.to_owned(),
-                line: before.matches('\n').count().saturating_add(1),
-                message: error.message().trim().to_owned(),
-            }
-        })?;
-        config.resolve(base);
+        let config = Self::read(text, file, base)?;
         let faults = config.faults();
         if faults.is_empty() { Ok(config) } else { Err(ConfigError::Refused(faults)) }
+    }
+
+    /// Says everything that keeps the gateway of this file from starting, at once.
+    ///
+    /// # Errors
+    /// As [`Config::load`], and what [`StartError`](crate::StartError) would say of routes and files.
+    pub fn check_file(path: &Path) -> Result<(), ConfigError> {
+        let (text, file) = Self::text_of(path)?;
+        let config = Self::read(&text, &file, path.parent().unwrap_or(Path::new(".")))?;
+        let mut faults = config.faults();
+        faults.extend(config.start_faults());
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError::Refused(faults)) }
+    }
+
+    fn text_of(path: &Path) -> Result<(String, String), ConfigError> {
+        let file = path.display().to_string();
+        let unreadable = |source| ConfigError::Unreadable { path: file.clone(), source };
+        if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge { path: file });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Ok((text, file))
+    }
+
+    fn read(text: &str, file: &str, base: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = read::read(text).map_err(|faults| {
+            let told = |fault: read::Fault| format!("{file}:{}: {}", fault.line, fault.message);
+            ConfigError::Syntax(faults.into_iter().map(told).collect())
+        })?;
+        for (route, line) in config.routes.iter_mut().zip(read::lines_of(text, "route")) {
+            route.line = line;
+        }
+        config.resolve(base);
+        Ok(config)
     }
 
     fn resolve(&mut self, base: &Path) {
@@ -108,6 +128,18 @@ impl Config {
                  `behind_tls_proxy = true` when TLS ends in front of the gateway"
                     .to_owned(),
             );
+        }
+        let mut listeners =
+            vec![("listen", self.listen), ("management_listen", self.management_listen)];
+        listeners.extend(self.ext_authz.as_ref().map(|entry| ("ext_authz.listen", entry.listen)));
+        while let Some((name, address)) = listeners.pop() {
+            if address.port() != 0
+                && let Some((other, _)) = listeners.iter().find(|(_, it)| *it == address)
+            {
+                faults.push(format!(
+                    "`{name}` and `{other}` are the same address: give each its own"
+                ));
+            }
         }
         if !self.management_listen.ip().is_loopback() {
             faults.push("`management_listen` must be on loopback".to_owned());

@@ -25,6 +25,7 @@ mod refusals;
 mod spellings;
 mod spool;
 mod stalls;
+mod starts;
 mod streams;
 mod upgrades;
 mod upstreams;

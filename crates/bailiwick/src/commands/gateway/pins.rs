@@ -59,7 +59,7 @@ pub(crate) struct ApproveArgs {
 
 impl PlaceArgs {
     fn path(&self) -> Result<PathBuf, Fault> {
-        let config = super::load(self.config.as_deref())?;
+        let config = super::load(super::named(self.config.as_deref())?)?;
         if !config.routes.iter().any(|route| route.name == self.route && route.mcp.is_some()) {
             return Err(Fault::local(format!("there is no MCP route `{}`", self.route)));
         }
