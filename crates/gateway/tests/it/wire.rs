@@ -18,7 +18,11 @@ pub async fn raw(edge: &Edge, text: &str) -> Vec<String> {
     let read = stream.read_to_end(&mut answer);
     let _ = tokio::time::timeout(Duration::from_secs(2), read).await;
     let text = String::from_utf8_lossy(&answer).into_owned();
-    text.lines().filter(|line| line.starts_with("HTTP/1.")).map(str::to_owned).collect()
+    // An answer begins where the body of the one before ends, which need not be the end of a line.
+    text.match_indices("HTTP/1.")
+        .filter_map(|(at, _)| text[at..].lines().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[rstest]
@@ -204,4 +208,102 @@ async fn a_connection_that_asks_nothing_is_closed(#[case] sent: &str) {
     let ask = format!("GET /bank/files/x HTTP/1.1\r\nHost: {address}\r\n\r\n");
     kept.write_all(ask.as_bytes()).await.unwrap();
     assert!(answer(&mut kept).await.starts_with("HTTP/1.1 401"));
+}
+
+/// With nonces off a proof is all that a captured request has: no framing makes two requests of one.
+#[tokio::test]
+async fn a_proof_makes_one_request_however_it_is_framed() {
+    let mut edge = Edge::start().await;
+    let (payer, held) = edge.payer().await;
+    let host = edge.url.strip_prefix("http://").unwrap().to_owned();
+    let body = format!("{{\"recipient\":\"{IBAN}\",\"amount\":1}}");
+    let pay = |proof: &str, more: &str| {
+        format!(
+            "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\nAuthorization: DPoP {}\r\nDPoP: {proof}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n{more}\r\n{body}",
+            held.token,
+            body.len()
+        )
+    };
+    let url = format!("{}/bank/payments", edge.url);
+    let proof = payer.proof("POST", &url, Some(&held.token));
+    // The same bytes twice on one connection, as a replay would send them.
+    let twice = format!("{}{}", pay(&proof, ""), pay(&proof, "Connection: close\r\n"));
+    assert_eq!(raw(&edge, &twice).await, ["HTTP/1.1 200 OK", "HTTP/1.1 401 Unauthorized"]);
+    assert_eq!(edge.arrived().len(), 1);
+
+    // A whole request, with a proof of its own, inside the body of one that is refused.
+    let inner = payer.proof("POST", &url, Some(&held.token));
+    let smuggled = pay(&inner, "");
+    let outer = format!(
+        "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{smuggled}",
+        smuggled.len()
+    );
+    assert_eq!(raw(&edge, &outer).await, ["HTTP/1.1 401 Unauthorized"]);
+    // And behind the last chunk of one that is allowed, where its framing says that it ends earlier.
+    let proof = payer.proof("POST", &url, Some(&held.token));
+    let chunked = format!(
+        "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\nAuthorization: DPoP {}\r\nDPoP: {proof}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+         {:x}\r\n{body}\r\n0\r\nDPoP: {inner}\r\n\r\n{smuggled}",
+        held.token,
+        body.len()
+    );
+    assert_eq!(raw(&edge, &chunked).await, ["HTTP/1.1 200 OK"]);
+    assert_eq!(edge.arrived().len(), 1);
+    // The benign twin: nobody has used the inner proof, and so it is good for one request.
+    assert_eq!(raw(&edge, &pay(&inner, "Connection: close\r\n")).await, ["HTTP/1.1 200 OK"]);
+    assert_eq!(edge.arrived().len(), 1);
+}
+
+/// Headers of one connection, and headers that only a proxy says, reach nobody, with nonces off as well.
+#[rstest]
+#[case::named("Connection: keep-alive, te\r\nTE: trailers\r\nKeep-Alive: timeout=5\r\n", true)]
+#[case::proxy("Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eDp5\r\n", true)]
+#[case::forwarded(
+    "X-Forwarded-For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n",
+    true
+)]
+#[case::rewritten("X-Original-URL: /admin\r\n", false)]
+#[case::own_names("Bailiwick-Decision: forged\r\n", true)]
+#[case::forged_provenance("Bailiwick-Provenance: forged\r\n", false)]
+#[case::takes_the_proof_away("Connection: dpop\r\n", false)]
+#[case::takes_the_token_away("Connection: close, authorization\r\n", false)]
+#[tokio::test]
+async fn headers_of_one_connection_do_not_go_on(#[case] more: &str, #[case] goes: bool) {
+    let mut edge = Edge::start().await;
+    let (payer, held) = edge.payer().await;
+    let host = edge.url.strip_prefix("http://").unwrap().to_owned();
+    let body = format!("{{\"recipient\":\"{IBAN}\",\"amount\":1}}");
+    let ask = |more: &str| {
+        let url = format!("{}/bank/payments", edge.url);
+        let proof = payer.proof("POST", &url, Some(&held.token));
+        format!(
+            "POST /bank/payments HTTP/1.1\r\nHost: {host}\r\nAuthorization: DPoP {}\r\nDPoP: {proof}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n{more}\r\n{body}",
+            held.token,
+            body.len()
+        )
+    };
+    let (plain, asked) = (ask(""), ask(more));
+    assert_eq!(raw(&edge, &plain).await, ["HTTP/1.1 200 OK"]);
+    let before = edge.arrived();
+    let lines = raw(&edge, &asked).await;
+    let arrived = edge.arrived();
+    if !goes {
+        assert!(lines.len() == 1 && lines[0].contains(" 40"), "{lines:?}");
+        assert!(arrived.is_empty());
+        return;
+    }
+    // As if they had not been said.
+    assert_eq!(lines, ["HTTP/1.1 200 OK"]);
+    assert_eq!((arrived.len(), before.len()), (1, 1));
+    for (with, without) in arrived.iter().zip(&before) {
+        let names = |seen: &crate::edge::Seen| {
+            seen.headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(with), names(without));
+        assert!(!format!("{:?}", with.headers).contains("forged"));
+    }
 }
