@@ -9,6 +9,7 @@ mod calls;
 mod cpu;
 mod feed;
 mod gateway;
+mod grant;
 mod load;
 mod primitives;
 mod process;

@@ -1,5 +1,6 @@
 //! What enforced calls are made under: agents, a workflow, policies, hop tokens of a given depth.
 
+use super::grant::of_all;
 use super::server::Target;
 use super::world::bench_policies;
 use crate::clock;
@@ -7,7 +8,7 @@ use crate::commands::token::issuer_keys;
 use crate::context::Server;
 use crate::credentials::dev_subject;
 use crate::fault::Fault;
-use crate::holder::{HolderKey, random};
+use crate::holder::HolderKey;
 use bailiwick_api::client::{ProofRequest, ProofSigner as _};
 use bailiwick_api::dev::DevSvidRequest;
 use bailiwick_api::oauth::{
@@ -19,8 +20,8 @@ use bailiwick_api::registry::ApplyRequest;
 use bailiwick_core::crypto::Algorithm;
 use bailiwick_core::ids::{TaskId, TokenId};
 use bailiwick_core::{
-    GrantClaims, GrantFacts, HolderBinding, IssuerKeys, Sha256Hash, SigningKey, UnsignedToken,
-    UnverifiedToken, VerifiedChain, VerifyOptions, verify_leaf,
+    HolderBinding, IssuerKeys, Sha256Hash, SigningKey, UnsignedToken, UnverifiedToken,
+    VerifiedChain, VerifyOptions, verify_leaf,
 };
 use bailiwick_identity::private_files;
 use bailiwick_policy::default_sources;
@@ -193,7 +194,7 @@ impl<'a> Opener<'a> {
         for (hop, actor) in (1..=depth).zip(actors.into_iter().skip(1)) {
             let request = TokenRequest {
                 grant_type: GRANT_TYPE_TOKEN_EXCHANGE.to_owned(),
-                subject_token: Some(grant(&parent, &key, &agent(hop))?),
+                subject_token: Some(of_all(&parent, &key, &agent(hop), parent.claims().exp)?),
                 subject_token_type: Some(TOKEN_TYPE_GRANT.to_owned()),
                 actor_token: Some(actor),
                 actor_token_type: Some(TOKEN_TYPE_JWT.to_owned()),
@@ -270,40 +271,6 @@ fn key_id(token: &str) -> Option<String> {
     let header: serde_json::Value =
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
     header.get("kid")?.as_str().map(str::to_owned)
-}
-
-/// A grant of all that the parent holds.
-fn grant(parent: &VerifiedChain, key: &HolderKey, delegatee: &str) -> Result<String, Fault> {
-    let above = parent.claims();
-    let now = clock::now();
-    let claims = GrantClaims {
-        iss: above.client_id.clone(),
-        sub: above.sub.clone(),
-        aud: above.aud.clone(),
-        client_id: delegatee.parse().map_err(|_| Fault::local("the delegatee has no id"))?,
-        iat: now.seconds(),
-        exp: above.exp,
-        jti: TokenId::new(now, random()?),
-        cnf: None,
-        authority: above.authority.clone(),
-        del_depth: above.del_depth.saturating_add(1),
-        del_max_depth: above.del_max_depth,
-        par_hash: parent.signing_hash(),
-        txn: above.txn,
-        hop: GrantFacts {
-            purpose: above.hop.purpose.clone(),
-            workflow: above.hop.workflow.clone(),
-            tenant: above.hop.tenant.clone(),
-            env: above.hop.env.clone(),
-        },
-    };
-    let fault = |error: String| Fault::local(format!("a grant: {error}"));
-    let signing = key.signing_key();
-    let unsigned = UnsignedToken::grant(&claims, &signing.verifying_key())
-        .map_err(|error| fault(error.to_string()))?;
-    let signature =
-        signing.sign(unsigned.signing_input()).map_err(|error| fault(error.to_string()))?;
-    Ok(unsigned.attach(&signature).compact)
 }
 
 fn registry(audience: &str) -> ApplyRequest {

@@ -1,6 +1,7 @@
 //! What is set up before anything is measured: agents, a workflow, policies, live tasks.
 
 use super::BenchArgs;
+use super::grant;
 use super::load;
 use super::server::Target;
 use crate::clock;
@@ -8,7 +9,7 @@ use crate::commands::token::issuer_keys;
 use crate::context::Server;
 use crate::credentials::{dev_subject, dev_svid};
 use crate::fault::Fault;
-use crate::holder::{HolderKey, random};
+use crate::holder::HolderKey;
 use bailiwick_api::client::{ProofRequest, ProofSigner as _};
 use bailiwick_api::oauth::{
     DETAIL_TYPE_TASK, GRANT_TYPE_TOKEN_EXCHANGE, TOKEN_TYPE_GRANT, TOKEN_TYPE_ID_TOKEN,
@@ -17,11 +18,7 @@ use bailiwick_api::oauth::{
 use bailiwick_api::policies::{PolicySourceText, PutPoliciesRequest};
 use bailiwick_api::registry::ApplyRequest;
 use bailiwick_core::crypto::Algorithm;
-use bailiwick_core::ids::TokenId;
-use bailiwick_core::{
-    GrantClaims, GrantFacts, IssuerKeys, UnsignedToken, UnverifiedToken, VerifiedChain,
-    VerifyOptions, verify_leaf,
-};
+use bailiwick_core::{IssuerKeys, UnverifiedToken, VerifiedChain, VerifyOptions, verify_leaf};
 use bailiwick_policy::{Inputs, PolicySource, default_sources};
 use serde_json::{Value, json};
 
@@ -142,36 +139,9 @@ impl World {
 
     /// A grant for the delegatee, of all that the parent holds.
     pub(super) fn grant(&self, parent: &VerifiedChain) -> Result<String, Fault> {
-        let above = parent.claims();
-        let now = clock::now();
-        let claims = GrantClaims {
-            iss: above.client_id.clone(),
-            sub: above.sub.clone(),
-            aud: above.aud.clone(),
-            client_id: DELEGATEE.parse().map_err(|_| Fault::local("the delegatee has no id"))?,
-            iat: now.seconds(),
-            exp: now.seconds().saturating_add(GRANT_SECONDS).min(above.exp),
-            jti: TokenId::new(now, random()?),
-            cnf: None,
-            authority: above.authority.clone(),
-            del_depth: above.del_depth.saturating_add(1),
-            del_max_depth: above.del_max_depth,
-            par_hash: parent.signing_hash(),
-            txn: above.txn,
-            hop: GrantFacts {
-                purpose: above.hop.purpose.clone(),
-                workflow: above.hop.workflow.clone(),
-                tenant: above.hop.tenant.clone(),
-                env: above.hop.env.clone(),
-            },
-        };
-        let key = self.delegator.signing_key();
-        let unsigned = UnsignedToken::grant(&claims, &key.verifying_key())
-            .map_err(|error| Fault::local(format!("a grant: {error}")))?;
-        let signature = key
-            .sign(unsigned.signing_input())
-            .map_err(|error| Fault::local(format!("a grant: {error}")))?;
-        Ok(unsigned.attach(&signature).compact)
+        let soon = clock::now().seconds().saturating_add(GRANT_SECONDS);
+        let end = soon.min(parent.claims().exp);
+        grant::of_all(parent, &self.delegator, DELEGATEE, end)
     }
 
     fn settle(&self, grant: String) -> TokenRequest {
