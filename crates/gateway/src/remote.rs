@@ -116,8 +116,10 @@ impl RemoteTasks {
         }
         let line = Line { id: key.named(), task: asker.task, scope: asker.scope.clone() };
         if let Err(error) = journal.add(&line, &self.held) {
-            // It is known until the process ends, and refused after it.
-            tracing::error!(%error, "a remote task cannot be written down");
+            // It is known until the process ends, and refused after it, and so is what stood there:
+            // a scope that is missing would open a task to those who lack it.
+            tracing::error!(%error, "a remote task cannot be written down; the file is begun anew");
+            journal.give_up();
         }
         true
     }
@@ -160,8 +162,7 @@ struct Line {
     scope: Scope,
 }
 
-/// The file: one line for each thing that was learnt. It is not synced: a line that a crash of the
-/// machine takes is a remote task that is refused.
+/// The file: one line for each thing that was learnt, on the disk before a reply is passed on.
 struct Journal {
     path: PathBuf,
     file: Option<File>,
@@ -195,9 +196,22 @@ impl Journal {
         }
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        self.appendable()?.write_all(&text)?;
+        let file = self.appendable()?;
+        file.write_all(&text)?;
+        file.sync_data()?;
         self.lines = self.lines.saturating_add(1);
         Ok(())
+    }
+
+    /// After a line that could not be written: no file, until what is remembered is written anew.
+    fn give_up(&mut self) {
+        self.file = None;
+        self.lines = LINES_MAX;
+        if let Err(error) = std::fs::remove_file(&self.path)
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::error!(%error, path = %self.path.display(), "remove this file before a restart");
+        }
     }
 
     fn appendable(&mut self) -> std::io::Result<&mut File> {
@@ -303,6 +317,27 @@ mod tests {
         assert!(tasks.learn(RemoteKind::Task, "t1", &asker(&whole, "a.pay")));
         assert_eq!(code(tasks.require_own(RemoteKind::Task, "t1", &narrow)), "scope_not_granted");
         assert_eq!(code(tasks.require_own(RemoteKind::Task, "t1", &whole)), "own");
+    }
+
+    #[test]
+    fn a_scope_that_cannot_be_written_down_opens_nothing_after_a_restart() {
+        let state = tempfile::tempdir().unwrap();
+        let path = RemoteTasks::path(state.path(), "clerk");
+        let tasks = RemoteTasks::open(path.clone()).unwrap();
+        let whole = fixture::chain(1, &["a.*"]);
+        let narrow = fixture::chain_of(&fixture::claims(1, &["a.read"], json!([])));
+        assert!(tasks.learn(RemoteKind::Task, "t1", &asker(&whole, "a.read")));
+        // A file that takes no more.
+        tasks.journal.lock().file = Some(File::open(&path).unwrap());
+        assert!(tasks.learn(RemoteKind::Task, "t1", &asker(&whole, "a.pay")));
+        assert_eq!(code(tasks.require_own(RemoteKind::Task, "t1", &narrow)), "scope_not_granted");
+        let after = RemoteTasks::open(path.clone()).unwrap();
+        assert_eq!(code(after.require_own(RemoteKind::Task, "t1", &narrow)), "task_mismatch");
+        // The next line brings everything back.
+        assert!(tasks.learn(RemoteKind::Task, "t2", &asker(&whole, "a.read")));
+        let after = RemoteTasks::open(path).unwrap();
+        assert_eq!(code(after.require_own(RemoteKind::Task, "t1", &narrow)), "scope_not_granted");
+        assert_eq!(code(after.require_own(RemoteKind::Task, "t2", &narrow)), "own");
     }
 
     #[test]
