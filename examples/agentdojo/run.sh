@@ -10,22 +10,7 @@ venv="${BAILIWICK_DEMO_VENV:-$HOME/.cache/bailiwick/venv}"
 bin="${BAILIWICK_BIN:-$root/target/release/bailiwick}"
 
 [ "${1:-}" = test ] || [ -x "$bin" ] || { echo "no bailiwick binary at $bin: build it, or set BAILIWICK_BIN" >&2; exit 1; }
-# The first interpreter that really runs (a version manager leaves shims that do not) and is new enough.
-python=""
-for candidate in python3 python3.13 python3.12 python3.11; do
-  if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$candidate"; break; fi
-done
-[ -n "$python" ] || { echo "the demo needs Python 3.11 or later" >&2; exit 1; }
-
-stamp="$venv/.agentdojo-$( (echo "$root"; cat "$here/requirements.txt" "$root/sdk/python/pyproject.toml") | sha256sum | cut -c1-16)"
-if [ ! -e "$stamp" ]; then
-  echo "installing agentdojo 0.1.35, what its suites need and the MCP SDK into $venv (once)"
-  "$python" -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps agentdojo==0.1.35
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -e "$root/sdk/python"
-  touch "$stamp"
-fi
+BAILIWICK_VENV="$venv" "$root/xtask/venv.sh" "$here"
 
 cd "$here"
 [ "${1:-}" != test ] || exec "$venv/bin/python" -m pytest -q -p no:cacheprovider tests
