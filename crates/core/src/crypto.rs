@@ -1,15 +1,16 @@
-//! The only file that imports the crypto library: ES256 and Ed25519 keys, SHA-256, HMAC, randomness.
+//! The only file that imports crypto libraries: ES256 and Ed25519 keys, SHA-256, HMAC, randomness.
 //!
 //! A key knows its algorithm, and verifying asks the key, so a token's header can never choose.
 //! ES256 signatures are `r || s`, 64 bytes (RFC 7518 §3.4). ECDSA is malleable: `(r, n-s)` also
 //! verifies, so identity and replay must be judged by `jti` or signing hash, never by signature.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair as _, ParsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, ParsedPublicKey,
 };
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;
@@ -110,10 +111,54 @@ pub struct VerifyingKey(Arc<PublicKey>);
 
 struct PublicKey {
     algorithm: Algorithm,
-    parsed: ParsedPublicKey,
+    parsed: Parsed,
     /// Uncompressed point (65 bytes, `04 || x || y`) or Ed25519 key (32 bytes).
     raw: Vec<u8>,
     thumbprint: Thumbprint,
+}
+
+/// Verifying is what every call pays for, so Ed25519 has the library that does it fastest
+/// (docs/decisions/0009-two-libraries-for-signatures.md).
+enum Parsed {
+    Es256(ParsedPublicKey),
+    EdDsa(ed25519_dalek::VerifyingKey),
+}
+
+impl Parsed {
+    /// INVARIANT: an Ed25519 key of small order is no key: strangers could sign for it.
+    fn new(algorithm: Algorithm, raw: &[u8]) -> Option<Self> {
+        match algorithm {
+            Algorithm::Es256 if raw.len() == 65 && raw.first() == Some(&4) => {
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, raw).ok().map(Self::Es256)
+            }
+            Algorithm::Es256 => None,
+            Algorithm::EdDsa => {
+                let raw = <&[u8; 32]>::try_from(raw).ok().filter(|raw| is_reduced(raw))?;
+                let key = ed25519_dalek::VerifyingKey::from_bytes(raw).ok()?;
+                (!key.is_weak()).then_some(Self::EdDsa(key))
+            }
+        }
+    }
+}
+
+/// Whether the `y` of a compressed point is below the field's prime, `2^255 - 19` (RFC 8032 §5.1.3).
+fn is_reduced(raw: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = raw;
+    *low < 0xed || middle.iter().any(|byte| *byte != 0xff) || high & 0x7f != 0x7f
+}
+
+/// Keys that a thread remembers.
+const RECENT_KEYS: usize = 128;
+
+thread_local! {
+    /// The keys that this thread read last, each at the place that its bytes give. A proof brings the
+    /// same key with every call, and reading one costs a quarter of a signature.
+    static RECENT: RefCell<Vec<Option<VerifyingKey>>> = RefCell::new(vec![None; RECENT_KEYS]);
+}
+
+/// Where a key is remembered. Two keys at one place take turns.
+fn place_of(raw: &[u8]) -> usize {
+    raw.first_chunk::<2>().map_or(0, |[_, byte]| usize::from(*byte) % RECENT_KEYS)
 }
 
 const P256_SPKI_PREFIX: &[u8] = &[
@@ -152,7 +197,10 @@ impl VerifyingKey {
     }
 
     /// Reads the members a JWK thumbprint covers.
-    pub(crate) fn from_coordinates(
+    ///
+    /// # Errors
+    /// [`KeyError::Public`].
+    pub fn from_coordinates(
         kty: &str,
         crv: &str,
         x: &str,
@@ -186,14 +234,23 @@ impl VerifyingKey {
     }
 
     fn from_raw(algorithm: Algorithm, raw: Vec<u8>) -> Result<Self, KeyError> {
-        let parsed = match algorithm {
-            Algorithm::Es256 if raw.len() == 65 && raw.first() == Some(&4) => {
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &raw)
+        RECENT.with_borrow_mut(|recent| {
+            let place = recent.get_mut(place_of(&raw)).ok_or(KeyError::Public)?;
+            if let Some(key) = place.as_ref().filter(|key| key.is(algorithm, &raw)) {
+                return Ok(key.clone());
             }
-            Algorithm::EdDsa if raw.len() == 32 => ParsedPublicKey::new(&ED25519, &raw),
-            _ => return Err(KeyError::Public),
-        };
-        let parsed = parsed.map_err(|_| KeyError::Public)?;
+            let key = Self::parse(algorithm, raw)?;
+            *place = Some(key.clone());
+            Ok(key)
+        })
+    }
+
+    fn is(&self, algorithm: Algorithm, raw: &[u8]) -> bool {
+        self.0.algorithm == algorithm && self.0.raw == raw
+    }
+
+    fn parse(algorithm: Algorithm, raw: Vec<u8>) -> Result<Self, KeyError> {
+        let parsed = Parsed::new(algorithm, &raw).ok_or(KeyError::Public)?;
         let thumbprint = Thumbprint(sha256(thumbprint_input(algorithm, &raw).as_bytes()));
         Ok(Self(Arc::new(PublicKey { algorithm, parsed, raw, thumbprint })))
     }
@@ -241,7 +298,10 @@ impl VerifyingKey {
     /// # Errors
     /// [`BadSignature`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.0.parsed.verify_sig(message, signature).map_err(|_| BadSignature)
+        match &self.0.parsed {
+            Parsed::Es256(key) => key.verify_sig(message, signature).map_err(|_| BadSignature),
+            Parsed::EdDsa(key) => verify_ed25519(key, message, signature),
+        }
     }
 
     /// [`VerifyingKey::verify`] for a message whose SHA-256 is already computed.
@@ -251,12 +311,23 @@ impl VerifyingKey {
         hashes: &CompactHashes,
         signature: &[u8],
     ) -> Result<(), BadSignature> {
-        let verified = match self.0.algorithm {
-            Algorithm::Es256 => self.0.parsed.verify_digest_sig(&hashes.signed, signature),
-            Algorithm::EdDsa => self.0.parsed.verify_sig(message, signature),
-        };
-        verified.map_err(|_| BadSignature)
+        match &self.0.parsed {
+            Parsed::Es256(key) => {
+                key.verify_digest_sig(&hashes.signed, signature).map_err(|_| BadSignature)
+            }
+            Parsed::EdDsa(key) => verify_ed25519(key, message, signature),
+        }
     }
+}
+
+/// RFC 8032 §5.1.7 without the cofactor, as aws-lc does it: what one of the two takes, the other takes.
+fn verify_ed25519(
+    key: &ed25519_dalek::VerifyingKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
+    let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
+    ed25519_dalek::Verifier::verify(key, message, &signature).map_err(|_| BadSignature)
 }
 
 fn coordinates(algorithm: Algorithm, raw: &[u8]) -> (String, Option<String>) {

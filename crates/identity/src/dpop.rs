@@ -212,14 +212,9 @@ impl ProofJwk<'_> {
                 "the proof's `jwk` holds a private or secret key",
             ));
         }
-        let mut jwk = serde_json::Map::new();
-        jwk.insert("kty".into(), self.kty.as_ref().into());
-        for (name, member) in [("crv", &self.crv), ("x", &self.x), ("y", &self.y)] {
-            if let Some(text) = member {
-                jwk.insert(name.into(), text.as_ref().into());
-            }
-        }
-        VerifyingKey::from_jwk(&jwk.into())
+        let crv = self.crv.as_deref().unwrap_or_default();
+        let x = self.x.as_deref().unwrap_or_default();
+        VerifyingKey::from_coordinates(&self.kty, crv, x, self.y.as_deref())
             .map_err(|_| IdentityError::SignatureInvalid("the proof's key is not ES256 or EdDSA"))
     }
 }

@@ -22,6 +22,66 @@ fn keys_round_trip_and_sign() {
     }
 }
 
+/// What aws-lc, which signs, says of an Ed25519 signature.
+fn other_library(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+    UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok()
+}
+
+#[test]
+fn two_libraries_agree_on_signatures_bent_on_purpose() {
+    // The order of the group, little-endian: `s` and `s + L` are one number to a careless verifier.
+    const L: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
+        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let public = key.verifying_key();
+    let good = key.sign(b"message").unwrap();
+    let both = |message: &[u8], signature: &[u8]| {
+        let ours = public.verify(message, signature).is_ok();
+        assert_eq!(ours, other_library(public.raw(), message, signature), "{signature:02x?}");
+        ours
+    };
+    assert!(both(b"message", &good));
+    let mut carry = 0_u16;
+    let mut shifted = good.clone();
+    for (byte, add) in shifted[32..].iter_mut().zip(L) {
+        let sum = u16::from(*byte) + u16::from(add) + carry;
+        (*byte, carry) = ((sum & 0xff) as u8, sum >> 8);
+    }
+    assert!(!both(b"message", &shifted), "s + L");
+    for bit in 0..512 {
+        let mut bent = good.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        assert!(!both(b"message", &bent), "bit {bit}");
+    }
+    for start in [[0_u8; 32], [0xff; 32], [1; 32]] {
+        assert!(!both(b"message", &[&start, &good[32..]].concat()));
+        assert!(!both(b"message", &[&good[..32], &start].concat()));
+    }
+}
+
+#[test]
+fn an_ed25519_key_that_anyone_can_sign_for_is_no_key() {
+    let with_y = |low: u8, rest: u8, high: u8| {
+        let mut raw = vec![rest; 32];
+        (raw[0], raw[31]) = (low, high);
+        VerifyingKey::from_raw(Algorithm::EdDsa, raw)
+    };
+    assert!(with_y(3, 0, 0).is_ok(), "y = 3 is a point of full order");
+    for (why, key) in [
+        ("the neutral element", with_y(1, 0, 0)),
+        ("order two", with_y(0xec, 0xff, 0x7f)),
+        ("order four", with_y(0, 0, 0)),
+        ("order four, negative", with_y(0, 0, 0x80)),
+        ("y = 3, not reduced", with_y(0xf0, 0xff, 0x7f)),
+        ("not on the curve", with_y(2, 0, 0)),
+    ] {
+        assert_eq!(key, Err(KeyError::Public), "{why}");
+    }
+}
+
 #[test]
 fn thumbprint_of_rfc_8037_appendix_a3() {
     let jwk = json!({"kty": "OKP", "crv": "Ed25519",
