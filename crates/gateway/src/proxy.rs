@@ -103,6 +103,7 @@ async fn serve(
     let upgrade = upgrade::asked(&parts, route, path).map_err(refusing)?;
 
     // Who is calling. What the protocol makes public needs nobody; everything else stops here.
+    let expected = gateway.spool.expect();
     let identified = {
         let url = format!("{}{}", gateway.config.public_url, parts.uri.path());
         let method = parts.method.as_str();
@@ -132,6 +133,7 @@ async fn serve(
     // May it, and off it goes.
     let asking = Asking { gateway, route, identified, provenance };
     let cleared = clear(asking, asked, outgoing, attempt).await.map_err(told)?;
+    drop(expected);
     let version = parts.version;
     let sending = Sending { gateway, route, version, body: body.take(), hooks, place, upgrade };
     forward(cleared, sending).await.map_err(told)

@@ -39,9 +39,9 @@ pub(crate) fn draw(n: u8, amount: i64) -> Draw {
     }
 }
 
-/// Faults of the disk that a test asks for.
+/// Faults of the disk that a test asks for, and the thread that wrote last.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(AtomicU8);
+pub(crate) struct Faults(AtomicU8, parking_lot::Mutex<String>);
 
 const NONE: u8 = 0;
 const NOT_PERSISTED: u8 = 1;
@@ -69,7 +69,13 @@ impl Faults {
         self.0.store(NONE, Ordering::SeqCst);
     }
 
+    /// The name of the thread that wrote last.
+    pub(crate) fn wrote(&self) -> String {
+        self.1.lock().clone()
+    }
+
     pub(super) fn check(&self, file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
+        *self.1.lock() = std::thread::current().name().unwrap_or_default().to_owned();
         let written = match self.0.load(Ordering::SeqCst) {
             NONE => return Ok(()),
             PERSISTED => bytes,

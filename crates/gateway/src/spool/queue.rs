@@ -24,23 +24,32 @@ struct State {
     /// Somebody waits for one of them.
     urgent: bool,
     idle: bool,
+    /// The taker is to come back even with nothing.
+    poked: bool,
     closed: bool,
 }
 
 impl Queue {
-    /// Adds a record. It comes back when there is no room, or nobody takes any more.
-    pub(super) fn push(&self, pending: Pending) -> Option<Pending> {
+    /// Adds a record, and with `wake` wakes the taker. It comes back when there is no room, or nobody
+    /// takes any more.
+    pub(super) fn push(&self, pending: Pending, wake: bool) -> Option<Pending> {
         let mut state = self.state.lock();
         if state.closed || state.waiting.len() >= WAITING_MAX {
             return Some(pending);
         }
         state.urgent |= !pending.is_outcome;
         state.waiting.push(pending);
-        if state.idle && (state.urgent || state.waiting.len() == 1) {
+        if wake && state.idle && (state.urgent || state.waiting.len() == 1) {
             state.idle = false;
             self.wake.notify_one();
         }
         None
+    }
+
+    /// Makes the taker come back.
+    pub(super) fn poke(&self) {
+        self.state.lock().poked = true;
+        self.wake.notify_one();
     }
 
     /// Waits for records and takes at most `max`; with `wait`, comes back empty after that long.
@@ -48,7 +57,7 @@ impl Queue {
     /// queue is closed and empty.
     pub(super) fn take(&self, max: usize, wait: Option<Duration>) -> Option<Vec<Pending>> {
         let mut state = self.state.lock();
-        while state.waiting.is_empty() {
+        while state.waiting.is_empty() && !std::mem::take(&mut state.poked) {
             if state.closed {
                 return None;
             }

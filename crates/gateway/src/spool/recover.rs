@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use bailiwick_core::UnixMillis;
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use super::proofs::{self, Proof, UsedProofs};
 use super::queue::Queue;
 use super::segment::{self, Found, Header, Previous, Segment};
 use super::writer::{Writer, fresh_epoch, wide};
-use super::{Inner, Recovered, Shared, Spool, SpoolError, frame, record};
+use super::{Inner, Recovered, Shared, Spool, SpoolError, frame, record, writer};
 use crate::config::SpoolConfig;
 
 /// What the files hold.
@@ -52,6 +52,7 @@ pub(super) fn open(
     let shared = Arc::new(Shared {
         directory: directory.to_owned(),
         queue: Queue::default(),
+        expected: AtomicUsize::new(0),
         healthy: AtomicBool::new(true),
         pending: AtomicU64::new(held.records),
         bytes_pending: AtomicU64::new(held.bytes),
@@ -65,9 +66,12 @@ pub(super) fn open(
         faults: super::fixture::Faults::default(),
     });
     let writer = Writer::new(Arc::clone(&shared), (first, file), used, now);
+    let writer = Arc::new(Mutex::new(writer));
     let thread = std::thread::Builder::new().name("spool-writer".to_owned());
-    let thread = thread.spawn(move || writer.run()).map_err(SpoolError::at(directory))?;
-    let spool = Spool(Arc::new(Inner { shared, writer: Some(thread) }));
+    let (behind, its) = (Arc::clone(&shared), Arc::clone(&writer));
+    let thread = thread.spawn(move || writer::run(&behind, &its));
+    let thread = Some(thread.map_err(SpoolError::at(directory))?);
+    let spool = Spool(Arc::new(Inner { shared, writer, thread }));
     if held.records > 0 {
         tracing::info!(records = held.records, "the spool holds records of an earlier run");
     }

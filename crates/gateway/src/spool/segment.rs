@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bailiwick_core::{EpochId, sha256};
 
@@ -15,6 +16,10 @@ pub(crate) const HEADER_BYTES: usize = 72;
 /// Bytes after which another segment is begun.
 pub(crate) const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How often the lock is tried, and the time between: a process that has just gone may have left a copy
+/// of it to a child that has not begun yet.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 const MAGIC: [u8; 8] = *b"BwSpool1";
 const SEGMENT: &str = "seg";
 const PROOFS: &str = "proofs";
@@ -116,11 +121,14 @@ pub(crate) fn lock(directory: &Path) -> Result<File, SpoolError> {
     let mut how = OpenOptions::new();
     let file = how.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(SpoolError::at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(SpoolError::InUse { path: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(SpoolError::Path { path, source }),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_WAIT),
+            Err(TryLockError::Error(source)) => return Err(SpoolError::Path { path, source }),
+        }
     }
+    Err(SpoolError::InUse { path: directory.to_owned() })
 }
 
 /// A new file, for the owner only.

@@ -72,6 +72,38 @@ async fn records_are_numbered_shipped_in_order_and_deleted() {
     assert_eq!(spool.pending(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_that_comes_alone_is_written_by_the_thread_that_waits_for_it() {
+    const THREAD: &str = "spool-writer";
+    let (directory, spool) = fresh();
+    let faults = &spool.0.shared.faults;
+    append(&spool, 0).await.unwrap();
+    assert_eq!(faults.wrote(), THREAD, "nobody said that it would come");
+    let expected = spool.expect();
+    // A slow write sends the next one to the thread: a busy machine may need several.
+    let mut n = 1;
+    while faults.wrote() == THREAD {
+        assert_eq!(append(&spool, n).await, Ok(LeafIndex(n)));
+        n += 1;
+    }
+    {
+        let _another = spool.expect();
+        assert_eq!(append(&spool, n).await, Ok(LeafIndex(n)));
+        assert_eq!(faults.wrote(), THREAD, "another one is on its way");
+    }
+    assert!(matches!(append(&spool, 1).await, Err(AppendError::Replayed)));
+    faults.not_persisted();
+    assert_eq!(append(&spool, n + 1).await, Err(AppendError::Failed));
+    faults.heal();
+    while !spool.is_writable() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(append(&spool, n + 2).await, Ok(LeafIndex(0)), "a new epoch");
+    drop((expected, spool));
+    let (again, _) = open(directory.path());
+    assert_eq!(ship(&again).len() as u64, n + 2);
+}
+
 #[tokio::test]
 async fn a_restart_brings_back_the_tail_and_the_proofs_under_a_new_epoch() {
     let (directory, spool) = fresh();

@@ -13,16 +13,20 @@ use std::time::Duration;
 use bailiwick_core::crypto::RandomUnavailable;
 use bailiwick_core::{EpochId, UnixMillis, fill_random};
 use bailiwick_ledger::LeafIndex;
+use parking_lot::Mutex;
 
 use super::proofs::UsedProofs;
 use super::segment::{self, Header, Previous, Segment};
 use super::{AppendError, Pending, Shared, frame};
 use crate::budget::Fate;
+use crate::clock::Stopwatch;
 
 /// Records in one batch.
 const BATCH_MAX: usize = 1024;
 /// How often the writer lets callers run before a batch smaller than the last one.
 const GATHER_YIELDS: u32 = 4;
+/// A write that takes less holds nobody up.
+const QUICK: Duration = Duration::from_millis(1);
 /// How long a writer that has failed waits before it tries again.
 const RETRY: Duration = Duration::from_secs(1);
 /// A batch up to this long is written into space that was filled beforehand.
@@ -33,6 +37,7 @@ const FILL_BYTES: usize = 512 * 1024;
 const PRUNE_EVERY: usize = 4096;
 
 /// The writer's own state.
+#[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: File,
@@ -44,12 +49,37 @@ pub(super) struct Writer {
     now: UnixMillis,
     unpruned: usize,
     failed: bool,
+    /// How long the last write and its sync took.
+    last_took: Duration,
 }
 
 /// A record of the current batch that is in order.
 struct Accepted {
     pending: Pending,
     sequence: u64,
+}
+
+/// Writes what is queued until the last handle is gone; what waits then is still done.
+pub(super) fn run(shared: &Shared, writer: &Mutex<Writer>) {
+    let (mut last, mut wait) = (0, None);
+    while let Some(mut batch) = shared.queue.take(BATCH_MAX, wait) {
+        // Whoever was answered last is on its way back. Letting it run first makes one sync of two; on
+        // an idle machine this returns at once.
+        for _ in 0..GATHER_YIELDS {
+            if batch.len() >= last {
+                break;
+            }
+            std::thread::yield_now();
+            shared.queue.take_more(BATCH_MAX, &mut batch);
+        }
+        last = if batch.is_empty() { last } else { batch.len() };
+        let mut writer = writer.lock();
+        writer.take_on(batch);
+        wait = writer.failed.then_some(RETRY);
+    }
+    // Left as it is, it would be cut when the spool is opened.
+    let writer = writer.lock();
+    let _ = writer.file.set_len(writer.segment.bytes);
 }
 
 impl Writer {
@@ -59,39 +89,44 @@ impl Writer {
         proofs: UsedProofs,
         now: UnixMillis,
     ) -> Self {
-        Self { shared, file, segment, filled: 0, proofs, now, unpruned: 0, failed: false }
+        let last_took = Duration::ZERO;
+        Self {
+            shared,
+            file,
+            segment,
+            filled: 0,
+            proofs,
+            now,
+            unpruned: 0,
+            failed: false,
+            last_took,
+        }
     }
 
-    /// Runs until the last handle is gone; what waits then is still done.
-    pub(super) fn run(mut self) {
-        let mut last = 0;
-        loop {
-            let wait = self.failed.then_some(RETRY);
-            let Some(mut batch) = self.shared.queue.take(BATCH_MAX, wait) else {
-                // Left as it is, it would be cut when the spool is opened.
-                let _ = self.file.set_len(self.segment.bytes);
-                return;
-            };
-            if self.failed && !self.recover() {
-                for pending in batch {
-                    pending.refuse(AppendError::Failed);
-                }
-                continue;
-            }
-            // Whoever was answered last is on its way back. Letting it run first makes one sync of
-            // two; on an idle machine this returns at once.
-            for _ in 0..GATHER_YIELDS {
-                if batch.len() >= last {
-                    break;
-                }
-                std::thread::yield_now();
-                self.shared.queue.take_more(BATCH_MAX, &mut batch);
-            }
-            if !batch.is_empty() {
-                last = batch.len();
-                self.commit(batch);
-            }
+    /// Whether a write would be over before anybody else misses the thread that does it.
+    pub(super) fn is_quick(&self) -> bool {
+        !self.failed && self.last_took < QUICK
+    }
+
+    /// Writes what waits now. After a failure the thread of the writer goes on trying.
+    pub(super) fn write_waiting(&mut self) {
+        let mut batch = Vec::new();
+        self.shared.queue.take_more(BATCH_MAX, &mut batch);
+        self.commit(batch);
+        if self.failed {
+            self.shared.queue.poke();
         }
+    }
+
+    /// Writes a batch, or refuses it as long as the disk does not recover.
+    fn take_on(&mut self, batch: Vec<Pending>) {
+        if self.failed && !self.recover() {
+            for pending in batch {
+                pending.refuse(AppendError::Failed);
+            }
+            return;
+        }
+        self.commit(batch);
     }
 
     fn commit(&mut self, batch: Vec<Pending>) {
@@ -102,7 +137,10 @@ impl Writer {
         if accepted.is_empty() {
             return;
         }
-        match self.write(&bytes) {
+        let watch = Stopwatch::start();
+        let written = self.write(&bytes);
+        self.last_took = watch.elapsed();
+        match written {
             Ok(()) => self.acknowledge(accepted, wide(bytes.len()), mark),
             Err(error) => {
                 tracing::error!(%error, records = accepted.len(), "the spool could not be written");
