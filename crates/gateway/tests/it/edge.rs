@@ -286,7 +286,8 @@ async fn upstream() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
         .route("/stream", get(ticks))
         .route("/slow", get(slow))
         .route("/broken", get(broken))
-        .fallback(any(echo));
+        .fallback(any(echo))
+        .layer(axum::extract::DefaultBodyLimit::disable());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
