@@ -37,7 +37,9 @@ const WRITER: &str = "BAILIWICK_TEST_STORE_WRITER";
 const SEED: &str = "BAILIWICK_TEST_SEED";
 
 fn open(directory: &Path) -> StoreHandle {
-    StoreHandle::new(SqliteStore::open(directory, &SqliteOptions::default()).expect("store"))
+    // Few rows wait, so that they are moved into the index all the time.
+    let options = SqliteOptions { lookups_waiting_max: 100, ..SqliteOptions::default() };
+    StoreHandle::new(SqliteStore::open(directory, &options).expect("store"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

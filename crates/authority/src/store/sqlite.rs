@@ -6,6 +6,7 @@ mod checkpoint;
 mod generations;
 mod key;
 mod live;
+mod lookup;
 mod open;
 mod prepare;
 mod read;
@@ -32,6 +33,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::cache::{HotRows, task_weight, token_weight};
+use self::lookup::{Finder, Waiting};
 use self::readers::Readers;
 use self::signed::Signed;
 use self::tail::Tail;
@@ -63,6 +65,10 @@ struct Shared {
     hot: HotRows,
     signed: Signed,
     tail: Tail,
+    /// Lookup rows that are not in the index yet.
+    waiting: Arc<Waiting>,
+    /// How many of them there may be.
+    waiting_max: usize,
     size: AtomicU64,
     mark: AtomicU64,
     next_status_idx: AtomicU64,
@@ -104,6 +110,15 @@ impl SqliteStore {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<'_, T> {
         Box::pin(self.shared.readers.clone().read(query))
+    }
+
+    /// As [`SqliteStore::read`], of what is found by an id.
+    fn find<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Finder<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Pending<'_, T> {
+        let waiting = Arc::clone(&self.shared.waiting);
+        self.read(move |conn| query(&Finder::new(conn, &waiting)))
     }
 }
 
@@ -209,7 +224,7 @@ impl Store for SqliteStore {
             Err(seen) => seen,
         };
         Box::pin(async move {
-            let found = self.read(move |conn| read::token::one(conn, jti)).await?.map(Arc::new);
+            let found = self.find(move |finder| read::token::one(finder, jti)).await?.map(Arc::new);
             if let Some(token) = &found {
                 self.shared.hot.tokens.fill(jti, token.clone(), token_weight(token), seen);
             }
@@ -227,11 +242,11 @@ impl Store for SqliteStore {
     }
 
     fn tokens_of_task(&self, task: TaskId) -> Pending<'_, Vec<Arc<TokenRecord>>> {
-        self.read(move |conn| read::token::of_task(conn, task))
+        self.find(move |finder| read::token::of_task(finder, task))
     }
 
     fn children(&self, jti: TokenId) -> Pending<'_, Vec<Arc<TokenRecord>>> {
-        self.read(move |conn| read::token::children(conn, jti))
+        self.find(move |finder| read::token::children(finder, jti))
     }
 
     fn fanout(&self, jti: TokenId) -> Pending<'_, u32> {
@@ -244,14 +259,14 @@ impl Store for SqliteStore {
                 Err(seen) => seen,
             };
             let (task, hop) = (token.task, token.hop);
-            let fanout = self.read(move |conn| read::token::fanout(conn, task, hop)).await?;
+            let fanout = self.find(move |finder| read::token::fanout(finder, task, hop)).await?;
             self.shared.hot.fanout.fill(hop, fanout, 1, seen);
             Ok(fanout)
         })
     }
 
     fn grant(&self, jti: TokenId) -> Pending<'_, Option<Vec<u8>>> {
-        self.read(move |conn| read::token::grant(conn, jti))
+        self.find(move |finder| read::token::grant(finder, jti))
     }
 
     fn budgets(&self, task: TaskId) -> Pending<'_, Vec<BudgetRow>> {
@@ -264,7 +279,7 @@ impl Store for SqliteStore {
         now: UnixMillis,
     ) -> Pending<'_, RevocationPreview> {
         let now = now.max(self.time_high_water());
-        self.read(move |conn| read::revocation::preview(conn, &target, now))
+        self.find(move |finder| read::revocation::preview(finder, &target, now))
     }
 
     fn revocation(&self, id: RevocationId) -> Pending<'_, Option<RevocationRow>> {
@@ -466,7 +481,7 @@ impl Store for SqliteStore {
 
     fn receipts_by_key(&self, key: &str, page: PageRequest) -> Pending<'_, Page<ReceiptRow>> {
         let key = key::Key::of_text(key);
-        self.read(move |conn| read::ledger::by_key(conn, key, &page))
+        self.find(move |finder| read::ledger::by_key(finder, key, &page))
     }
 }
 

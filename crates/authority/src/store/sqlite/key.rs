@@ -19,7 +19,7 @@ pub(super) enum Role {
 }
 
 /// One lookup key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     bytes: [u8; 17],
     len: u8,
@@ -67,6 +67,30 @@ impl Key {
         Self { bytes, len: 17 }
     }
 
+    /// The keys of one leaf as bytes: role, length and key of each.
+    pub(super) fn pack(keys: &[(Self, Role)]) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(keys.len() * 19);
+        for (key, role) in keys {
+            packed.extend([*role as u8, key.len]);
+            packed.extend(key.as_slice());
+        }
+        packed
+    }
+
+    /// Reads what [`Key::pack`] wrote; none is anything else.
+    pub(super) fn unpack(mut packed: &[u8]) -> Option<Vec<(Self, Role)>> {
+        let mut keys = Vec::new();
+        while let Some(([role, len], rest)) = packed.split_first_chunk() {
+            let role = [Role::Named, Role::IssuedFor, Role::Issued].get(usize::from(*role))?;
+            let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+            let mut bytes = [0; 17];
+            bytes.get_mut(..key.len())?.copy_from_slice(key);
+            keys.push((Self { bytes, len: *len }, *role));
+            packed = rest;
+        }
+        packed.is_empty().then_some(keys)
+    }
+
     fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
@@ -75,5 +99,24 @@ impl Key {
 impl ToSql for Key {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.as_slice())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back_and_no_cut_of_them_is() {
+        let task = TaskId::new(bailiwick_core::UnixMillis(7), [3; 10]);
+        let keys = vec![(Key::of_task(task), Role::IssuedFor), (Key::of_text("x"), Role::Named)];
+        let packed = Key::pack(&keys);
+        assert_eq!(Key::unpack(&packed), Some(keys));
+        assert_eq!(Key::unpack(&[]), Some(Vec::new()));
+        for cut in (1..packed.len()).filter(|cut| *cut != 18) {
+            assert_eq!(Key::unpack(&packed[..cut]), None, "{cut}");
+        }
+        assert_eq!(Key::unpack(&[3, 0]), None, "no such role");
+        assert_eq!(Key::unpack(&[[0, 18].as_slice(), &[0; 18]].concat()), None, "too long");
     }
 }

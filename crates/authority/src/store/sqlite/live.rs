@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::buckets::{Buckets, half};
 use super::generations::Generations;
 use super::key::{Key, Role};
+use super::lookup::{Finder, Lookups, Wanted};
 use super::row;
 use crate::model::{
     NewLease, NodeDebit, ProofRow, RecordStatus, Refused, TaskRecord, TaskState, TokenKind,
@@ -25,6 +26,7 @@ const LIVE_WEIGHT_MAX: usize = 600_000;
 pub(super) struct Live {
     tasks: Generations<TaskId, LiveTask>,
     pub(super) agents: Agents,
+    pub(super) lookups: Lookups,
     /// Proofs of possession that must not be accepted again.
     proofs: Buckets<()>,
 }
@@ -70,8 +72,13 @@ pub(super) struct Killed {
 
 impl Live {
     /// Loads what is needed at start.
-    pub(super) fn load(conn: &Connection, now: UnixMillis) -> rusqlite::Result<Self> {
+    pub(super) fn load(
+        conn: &Connection,
+        now: UnixMillis,
+        lookups: Lookups,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
+            lookups,
             tasks: Generations::new(LIVE_WEIGHT_MAX),
             agents: Agents::load(conn)?,
             proofs: load_proofs(conn, now)?,
@@ -85,7 +92,7 @@ impl Live {
         id: TaskId,
     ) -> rusqlite::Result<Option<(&mut LiveTask, &Agents)>> {
         if self.tasks.get_mut(&id).is_none() {
-            let Some(task) = LiveTask::load(conn, id)? else {
+            let Some(task) = LiveTask::load(&self.lookups.finder(conn), id)? else {
                 return Ok(None);
             };
             let weight = 1 + task.tokens.len();
@@ -122,12 +129,14 @@ impl Live {
     /// After a transaction that was rolled back: nothing that it did is remembered.
     pub(super) fn roll_back(&mut self) {
         self.tasks.clear();
+        self.lookups.roll_back();
         self.agents.roll_back();
         self.proofs.roll_back();
     }
 
     /// After a commit.
     pub(super) fn commit(&mut self) {
+        self.lookups.commit();
         self.agents.undo.clear();
         self.proofs.commit();
     }
@@ -197,7 +206,8 @@ impl LiveTask {
     }
 
     /// The task as it is in the database; of one that has ended, only that.
-    pub(super) fn load(conn: &Connection, id: TaskId) -> rusqlite::Result<Option<Self>> {
+    pub(super) fn load(finder: &Finder<'_>, id: TaskId) -> rusqlite::Result<Option<Self>> {
+        let conn = finder.conn;
         let mut query = conn.prepare_cached("SELECT state, deadline_ms FROM task WHERE id = ?1")?;
         let found = query
             .query_row([id.as_bytes()], |row| {
@@ -208,22 +218,21 @@ impl LiveTask {
             return Ok(None);
         };
         if task.state == TaskState::Open {
-            task.load_tokens(conn, id)?;
+            task.load_tokens(finder, id)?;
             task.load_budgets(conn, id)?;
         }
         Ok(Some(task))
     }
 
-    fn load_tokens(&mut self, conn: &Connection, id: TaskId) -> rusqlite::Result<()> {
-        let mut query = conn.prepare_cached(
+    fn load_tokens(&mut self, finder: &Finder<'_>, id: TaskId) -> rusqlite::Result<()> {
+        let mut query = finder.conn.prepare_cached(
             "SELECT t.jti, t.hop, t.lineage, t.agent, t.exp, t.status_idx, r.at_ms IS NOT NULL,
                     t.kind, t.parent, t.iat
-             FROM lookup k JOIN token t ON t.leaf = k.leaf
-                  LEFT JOIN revoked r ON r.status_idx = t.status_idx
-             WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf",
+             FROM token t LEFT JOIN revoked r ON r.status_idx = t.status_idx WHERE t.leaf = ?1",
         )?;
-        let mut rows = query.query((Key::of_task(id), Role::IssuedFor as i64))?;
-        while let Some(found) = rows.next()? {
+        for leaf in finder.leaves(Wanted::all(Key::of_task(id), Role::IssuedFor))? {
+            let mut rows = query.query([leaf])?;
+            let Some(found) = rows.next()? else { continue };
             let token = LiveToken {
                 hop: row::token_id(found, 1)?,
                 lineage: row::lineage(found, 2)?.into(),
@@ -502,13 +511,11 @@ impl LiveToken {
 }
 
 /// The task that a token belongs to.
-pub(super) fn task_of_token(conn: &Connection, jti: TokenId) -> rusqlite::Result<Option<TaskId>> {
-    let mut query = conn.prepare_cached(
-        "SELECT t.task FROM lookup k JOIN token t ON t.leaf = k.leaf
-         WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf LIMIT 1",
-    )?;
-    let key = (Key::of_token(jti), Role::Issued as i64);
-    query.query_row(key, |found| row::task_id(found, 0)).optional()
+pub(super) fn task_of_token(finder: &Finder<'_>, jti: TokenId) -> rusqlite::Result<Option<TaskId>> {
+    let leaves = finder.leaves(Wanted::first(Key::of_token(jti), Role::Issued))?;
+    let Some(leaf) = leaves.first() else { return Ok(None) };
+    let mut query = finder.conn.prepare_cached("SELECT task FROM token WHERE leaf = ?1")?;
+    query.query_row([leaf], |found| row::task_id(found, 0)).optional()
 }
 
 /// Tasks in which the agent may hold a live token.

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::cache::HotRows;
 use super::checkpoint::{self, Checkpointer};
+use super::lookup::Waiting;
 use super::readers::Readers;
 use super::signed::Signed;
 use super::tail::Tail;
@@ -22,6 +23,10 @@ use super::{Shared, SqliteStore, row, schema, write};
 
 const DATABASE: &str = "bailiwick.db";
 const LOCK: &str = "bailiwick.lock";
+/// How often the lock is tried, and the time between: a process that has just gone may have left a copy
+/// of it to a child that has not begun yet.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 /// How long the writer waits for a reader when it has to.
 const BUSY_WAIT: Duration = Duration::from_millis(250);
 
@@ -34,6 +39,9 @@ pub struct SqliteOptions {
     pub token_cache_bytes_max: usize,
     /// Read connections.
     pub readers_max: usize,
+    /// Rows of the lookup index that may be on their way into it: the more, the fewer pages are written
+    /// for each, and the longer a start takes to read them.
+    pub lookups_waiting_max: usize,
     /// Ops that may wait for the writer; more wait in their callers.
     pub queue_max: usize,
     /// Pages (8 KiB each in a new database) that the database may have; none is no limit.
@@ -46,6 +54,7 @@ impl Default for SqliteOptions {
             task_cache_bytes_max: 512 << 20,
             token_cache_bytes_max: 512 << 20,
             readers_max: 4,
+            lookups_waiting_max: 65_536,
             queue_max: 4_096,
             page_quota: None,
         }
@@ -120,11 +129,14 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK);
     let failed = |cause| OpenError::Path { path: path.clone(), cause };
     let file = owner_only(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_WAIT),
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
     }
+    Err(OpenError::InUse { path: directory.to_owned() })
 }
 
 fn owner_only(path: &Path) -> std::io::Result<File> {
@@ -180,6 +192,8 @@ fn load_shared(
         hot: HotRows::new(options.task_cache_bytes_max, options.token_cache_bytes_max),
         signed: Signed::load(conn, UnixMillis(mark))?,
         tail: Tail::new(size),
+        waiting: Arc::new(Waiting::load(conn)?),
+        waiting_max: options.lookups_waiting_max,
         size: AtomicU64::new(size),
         mark: AtomicU64::new(mark),
         next_status_idx: AtomicU64::new(status_idx),

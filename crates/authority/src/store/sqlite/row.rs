@@ -42,7 +42,7 @@ fn unreadable(column: usize, cause: impl std::error::Error + Send + Sync + 'stat
     Error::FromSqlConversionFailure(column, Type::Null, Box::new(cause))
 }
 
-fn out_of_range(column: usize) -> Error {
+pub(super) fn out_of_range(column: usize) -> Error {
     unreadable(column, FromSqlError::InvalidType)
 }
 

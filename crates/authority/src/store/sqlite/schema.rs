@@ -24,6 +24,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "downstreams",
         sql: include_str!("migrations/0005_downstreams.sql"),
     },
+    Migration {
+        version: 6,
+        name: "written_in_order",
+        sql: include_str!("migrations/0006_written_in_order.sql"),
+    },
 ];
 
 /// The newest schema this program knows.
@@ -75,6 +80,26 @@ mod tests {
 
     use super::*;
     use crate::store::usage::used_by;
+
+    #[test]
+    fn proofs_of_before_are_kept_in_front_of_those_to_come() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version < 6) {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        conn.execute_batch(
+            "INSERT INTO proof (expires_ms, hash) VALUES (30, x'03'), (10, x'01'), (20, x'02')",
+        )
+        .unwrap();
+        let tx = conn.transaction().unwrap();
+        tx.execute_batch(MIGRATIONS[5].sql).unwrap();
+        tx.execute("INSERT INTO proof (leaf, expires_ms, hash) VALUES (0, 15, x'04')", ()).unwrap();
+        tx.commit().unwrap();
+        let mut query = conn.prepare("SELECT expires_ms, hash FROM proof ORDER BY leaf").unwrap();
+        let rows = query.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let rows: Vec<(i64, Vec<u8>)> = rows.collect::<rusqlite::Result<_>>().unwrap();
+        assert_eq!(rows, [(10, vec![1]), (20, vec![2]), (30, vec![3]), (15, vec![4])]);
+    }
 
     #[test]
     fn what_is_in_the_ledger_already_is_counted_like_what_comes_later() {

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bailiwick_ledger::{LeafIndex, ReceiptKind, opens};
 
@@ -10,7 +12,7 @@ use super::{OpenError, SqliteOptions, SqliteStore};
 use crate::model::{self, Effect, RevocationTarget, TaskState};
 use crate::store::conformance::fixture::Maker;
 use crate::store::conformance::{Backend, conformance};
-use crate::store::{Store as _, StoreError, StoreHandle};
+use crate::store::{PageRequest, Store as _, StoreError, StoreHandle};
 
 struct Directory(tempfile::TempDir);
 
@@ -49,6 +51,7 @@ mod conforms_without_cache {
                 token_cache_bytes_max: 0,
                 readers_max: 1,
                 queue_max: 1,
+                lookups_waiting_max: 2,
                 ..SqliteOptions::default()
             };
             StoreHandle::new(SqliteStore::open(self.0.path(), &options).expect("store"))
@@ -327,6 +330,58 @@ async fn no_reader_sees_an_old_row() {
     for reader in readers {
         reader.await.unwrap();
     }
+}
+
+/// Leaves are found by their ids while the rows for it move into the index, and over restarts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_on_its_way_into_the_index_is_found_once() {
+    let directory = Directory::new();
+    let options = SqliteOptions { lookups_waiting_max: 40, ..SqliteOptions::default() };
+    let open = || SqliteStore::open(directory.0.path(), &options).unwrap();
+    let mut make = Maker::new(12);
+    let ids: Vec<String> = (0..7).map(|_| make.task_id().to_string()).collect();
+    let mut expected: Vec<Vec<u64>> = vec![Vec::new(); ids.len()];
+    for round in 0..3 {
+        let store = StoreHandle::new(open());
+        let done = Arc::new(AtomicU64::new(store.ledger_size()));
+        let reader = {
+            let (store, id, done) = (store.clone(), ids[0].clone(), done.clone());
+            tokio::spawn(async move {
+                let mut most = 0;
+                while done.load(Ordering::SeqCst) < u64::MAX {
+                    let floor = done.load(Ordering::SeqCst).div_ceil(7);
+                    let page = PageRequest::first(1_000);
+                    let found = store.receipts_by_key(&id, page).await.unwrap().items;
+                    let places: Vec<u64> = found.iter().map(|receipt| receipt.index.0).collect();
+                    assert!(places.is_sorted_by(|a, b| a < b), "once each, in order");
+                    assert!(places.iter().all(|place| place % 7 == 0), "of this id alone");
+                    assert!(places.len() as u64 >= floor, "{} of {floor}", places.len());
+                    most = most.max(places.len());
+                }
+                most
+            })
+        };
+        for _ in 0..700 {
+            let which = usize::try_from(store.ledger_size() % 7).unwrap();
+            let receipt = make.receipt(ReceiptKind::Action, &ids[which..=which]);
+            let at = store.append(receipt, Effect::None).await.unwrap();
+            expected[which].push(at.0);
+            done.store(at.0 + 1, Ordering::SeqCst);
+        }
+        done.store(u64::MAX, Ordering::SeqCst);
+        assert!(reader.await.unwrap() > 1);
+        for (id, expected) in ids.iter().zip(&expected) {
+            let found = store.receipts_by_key(id, PageRequest::first(1_000)).await.unwrap().items;
+            let places: Vec<u64> = found.iter().map(|receipt| receipt.index.0).collect();
+            assert_eq!(&places, expected, "round {round}");
+        }
+    }
+    let conn = rusqlite::Connection::open(directory.0.path().join("bailiwick.db")).unwrap();
+    let count = |table: &str| -> i64 {
+        conn.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
+    };
+    assert!((2_000..2_100).contains(&count("lookup")), "{} were moved", count("lookup"));
+    assert!(count("lookup_new") < 1_000, "{} were not pruned", count("lookup_new"));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bailiwick_core::{TaskId, TokenId, UnixMillis};
 use bailiwick_ledger::{Hash, LeafIndex, SealedReceipt};
@@ -31,6 +32,7 @@ use super::cache::{task_weight, token_weight};
 use super::checkpoint::Checkpointer;
 use super::key::{Key, Role};
 use super::live::{Killed, Live};
+use super::lookup::Lookups;
 use super::row;
 use crate::model::{Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord, UseRow};
 use crate::store::{Deaths, StoreError};
@@ -39,6 +41,11 @@ use crate::store::{Deaths, StoreError};
 const BATCH_MAX: usize = 512;
 /// How often the writer lets callers run before a batch smaller than the last one.
 const GATHER_YIELDS: u32 = 4;
+/// A last batch from which on the writer is busy.
+const GATHER_FROM: usize = 8;
+/// How often and for how long a busy writer sleeps: less than 3 ms in all.
+const GATHER_SLEEPS: u32 = 8;
+const GATHER_SLEEP: Duration = Duration::from_micros(300);
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -124,15 +131,7 @@ pub(super) fn run(
     while let Some(first) = queue.blocking_recv() {
         writer.take(first, &mut batch);
         writer.drain(&mut queue, &mut batch);
-        // Whoever was answered last is on its way back. Letting it run first makes one commit of
-        // two; a single caller never comes here, and on an idle machine this returns at once.
-        for _ in 0..GATHER_YIELDS {
-            if batch.len() >= last {
-                break;
-            }
-            std::thread::yield_now();
-            writer.drain(&mut queue, &mut batch);
-        }
+        writer.gather(last, &mut queue, &mut batch);
         if !batch.is_empty() {
             last = batch.len();
             writer.commit(std::mem::take(&mut batch));
@@ -169,11 +168,13 @@ impl<'c> Writer<'c> {
         checkpointer: Checkpointer,
     ) -> rusqlite::Result<Self> {
         let mark = UnixMillis(shared.mark.load(Ordering::Acquire));
+        let size = shared.size.load(Ordering::Acquire);
+        let lookups = Lookups::new(Arc::clone(&shared.waiting), shared.waiting_max, size);
         Ok(Self {
             conn,
             statements: Statements::prepare(conn)?,
-            live: Live::load(conn, mark)?,
-            next_leaf: shared.size.load(Ordering::Acquire),
+            live: Live::load(conn, mark, lookups)?,
+            next_leaf: size,
             mark,
             mark_written: mark,
             shared,
@@ -191,6 +192,33 @@ impl<'c> Writer<'c> {
         while batch.len() < BATCH_MAX {
             let Ok(command) = queue.try_recv() else { return };
             self.take(command, batch);
+        }
+    }
+
+    /// Whoever was answered last is on its way back: waiting for them makes one commit of several. A
+    /// single caller never waits, and on an idle machine a yield returns at once. Under load a commit
+    /// of few rows costs nearly what one of many does, and takes the processor from those that make
+    /// them: then the writer sleeps as long as more come.
+    fn gather(
+        &mut self,
+        last: usize,
+        queue: &mut mpsc::Receiver<Command>,
+        batch: &mut Vec<Append>,
+    ) {
+        let busy = last >= GATHER_FROM;
+        for _ in 0..if busy { GATHER_SLEEPS } else { GATHER_YIELDS } {
+            let before = batch.len();
+            if busy {
+                std::thread::sleep(GATHER_SLEEP);
+            } else if before >= last {
+                return;
+            } else {
+                std::thread::yield_now();
+            }
+            self.drain(queue, batch);
+            if busy && batch.len() == before {
+                return;
+            }
         }
     }
 
@@ -248,6 +276,7 @@ impl<'c> Writer<'c> {
         if self.mark > self.mark_written {
             self.statements.mark.execute(("time_mark", row::signed(self.mark.0)))?;
         }
+        self.move_lookups()?;
         self.prune(ops.len())?;
         self.statements.commit.execute(())?;
         Ok(outcomes)
@@ -354,8 +383,9 @@ impl<'c> Writer<'c> {
             sealed.salt,
             &sealed.payload,
         ))?;
-        for (key, role) in keys {
-            self.statements.lookup.execute((key, leaf, *role as i64))?;
+        if !keys.is_empty() {
+            self.statements.lookup_new.execute((leaf, Key::pack(keys)))?;
+            self.live.lookups.add(leaf, keys);
         }
         if let Some(used) = used {
             self.count_used(used)?;
@@ -366,8 +396,17 @@ impl<'c> Writer<'c> {
     fn write_proof(&mut self, proof: Option<&ProofRow>) -> Result<(), Fault> {
         if let Some(proof) = proof {
             let hash = proof.jti_hash.as_bytes();
-            self.statements.proof.execute((row::signed(proof.expires_ms.0), hash))?;
+            let columns = (self.leaf(), row::signed(proof.expires_ms.0), hash);
+            self.statements.proof.execute(columns)?;
             self.live.add_proof(proof);
+        }
+        Ok(())
+    }
+
+    fn move_lookups(&mut self) -> rusqlite::Result<()> {
+        let size = self.shared.size.load(Ordering::Acquire);
+        for ((key, leaf), role) in self.live.lookups.due(size) {
+            self.statements.lookup.execute((key, leaf, role as i64))?;
         }
         Ok(())
     }
@@ -379,6 +418,7 @@ impl<'c> Writer<'c> {
             self.unpruned = 0;
             self.statements.prune_proofs.execute([row::signed(self.mark.0)])?;
             self.statements.prune_issued.execute([self.mark.seconds()])?;
+            self.statements.prune_lookup_new.execute([self.live.lookups.done()])?;
             self.live.prune(self.mark);
             self.shared.signed.prune(self.mark);
         }

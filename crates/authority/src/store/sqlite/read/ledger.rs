@@ -7,9 +7,10 @@ use bailiwick_ledger::{Hash, LeafIndex, leaf_hash};
 use rusqlite::Connection;
 
 use super::super::key::Key;
+use super::super::lookup::{Finder, Wanted};
 use super::super::readers::bad_cursor;
 use super::super::row::{self, RECEIPT_COLUMNS, signed};
-use super::{all, cut, first, one_more};
+use super::{all, cut, first};
 use crate::model::{ProofRow, ReceiptRow};
 use crate::store::{Page, PageRequest};
 
@@ -49,7 +50,7 @@ pub(in super::super) fn receipts(
 }
 
 pub(in super::super) fn by_key(
-    conn: &Connection,
+    finder: &Finder<'_>,
     key: Key,
     page: &PageRequest,
 ) -> rusqlite::Result<Page<ReceiptRow>> {
@@ -57,11 +58,11 @@ pub(in super::super) fn by_key(
         Some(text) => text.parse::<i64>().map_err(|_| bad_cursor())?,
         None => -1,
     };
-    let sql = format!(
-        "SELECT {RECEIPT_COLUMNS} FROM lookup k JOIN leaf ON idx = k.leaf
-         WHERE k.key = ?1 AND k.leaf > ?2 ORDER BY k.leaf LIMIT ?3"
-    );
-    let found = all(conn, &sql, (key, after, one_more(page)), row::receipt)?;
+    let limit = page.rows().saturating_add(1);
+    let sql = format!("SELECT {RECEIPT_COLUMNS} FROM leaf WHERE idx = ?1");
+    let leaves = finder.leaves(Wanted { key, role: None, after, limit })?;
+    let receipts = leaves.into_iter().map(|leaf| first(finder.conn, &sql, [leaf], row::receipt));
+    let found = receipts.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?;
     Ok(cut(found, page, |receipt| receipt.index.to_string()))
 }
 

@@ -6,6 +6,7 @@ use bailiwick_ledger::LeafIndex;
 use rusqlite::{Connection, Row};
 
 use super::super::live::{Killed, LiveTask, task_of_token, tasks_of_agent};
+use super::super::lookup::Finder;
 use super::super::row::{self, REVOKED_COLUMNS};
 use super::{all, first};
 use crate::model::{
@@ -15,18 +16,18 @@ use crate::model::{
 
 /// Loads the tasks concerned as the writer does and revokes in that copy.
 pub(in super::super) fn preview(
-    conn: &Connection,
+    finder: &Finder<'_>,
     target: &RevocationTarget,
     now: UnixMillis,
 ) -> rusqlite::Result<RevocationPreview> {
     let tasks = match target {
         RevocationTarget::Task(task) => vec![*task],
-        RevocationTarget::Token(jti) => task_of_token(conn, *jti)?.into_iter().collect(),
-        RevocationTarget::Agent(agent) => tasks_of_agent(conn, agent, now)?,
+        RevocationTarget::Token(jti) => task_of_token(finder, *jti)?.into_iter().collect(),
+        RevocationTarget::Agent(agent) => tasks_of_agent(finder.conn, agent, now)?,
     };
     let mut killed: Vec<Killed> = Vec::new();
     for id in tasks {
-        let Some(mut task) = LiveTask::load(conn, id)? else {
+        let Some(mut task) = LiveTask::load(finder, id)? else {
             continue;
         };
         killed.extend(match target {

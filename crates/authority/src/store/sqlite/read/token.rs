@@ -1,83 +1,88 @@
 //! Tokens, grants and budgets.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bailiwick_core::{Micros, TaskId, TokenId};
 use rusqlite::Connection;
 
 use super::super::key::{Key, Role};
+use super::super::lookup::{Finder, Wanted};
 use super::super::row::{self, TOKEN_COLUMNS};
 use super::{all, first};
-use crate::model::{BudgetRow, TokenRecord};
-
-const ISSUED_FOR: i64 = Role::IssuedFor as i64;
-const ISSUED: i64 = Role::Issued as i64;
+use crate::model::{BudgetRow, TokenKind, TokenRecord};
 
 pub(in super::super) fn one(
-    conn: &Connection,
+    finder: &Finder<'_>,
     jti: TokenId,
 ) -> rusqlite::Result<Option<TokenRecord>> {
-    let sql = format!(
-        "SELECT {TOKEN_COLUMNS} FROM lookup k JOIN token t ON t.leaf = k.leaf
-         LEFT JOIN revoked r ON r.status_idx = t.status_idx
-         WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf LIMIT 1"
-    );
-    first(conn, &sql, (Key::of_token(jti), ISSUED), row::token)
+    let leaves = finder.leaves(Wanted::first(Key::of_token(jti), Role::Issued))?;
+    leaves.first().map_or(Ok(None), |leaf| at(finder.conn, *leaf))
 }
 
 pub(in super::super) fn of_task(
-    conn: &Connection,
+    finder: &Finder<'_>,
     task: TaskId,
 ) -> rusqlite::Result<Vec<Arc<TokenRecord>>> {
+    let leaves = finder.leaves(Wanted::all(Key::of_task(task), Role::IssuedFor))?;
+    let tokens = leaves.into_iter().map(|leaf| Ok(at(finder.conn, leaf)?.map(Arc::new)));
+    tokens.filter_map(Result::transpose).collect()
+}
+
+/// The token that a leaf issued.
+fn at(conn: &Connection, leaf: i64) -> rusqlite::Result<Option<TokenRecord>> {
     let sql = format!(
-        "SELECT {TOKEN_COLUMNS} FROM lookup k JOIN token t ON t.leaf = k.leaf
-         LEFT JOIN revoked r ON r.status_idx = t.status_idx
-         WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf"
+        "SELECT {TOKEN_COLUMNS} FROM token t LEFT JOIN revoked r ON r.status_idx = t.status_idx
+         WHERE t.leaf = ?1"
     );
-    all(conn, &sql, (Key::of_task(task), ISSUED_FOR), |found| row::token(found).map(Arc::new))
+    first(conn, &sql, [leaf], row::token)
 }
 
 pub(in super::super) fn children(
-    conn: &Connection,
+    finder: &Finder<'_>,
     jti: TokenId,
 ) -> rusqlite::Result<Vec<Arc<TokenRecord>>> {
-    let Some(token) = one(conn, jti)? else {
+    let Some(token) = one(finder, jti)? else {
         return Ok(Vec::new());
     };
-    let tokens = of_task(conn, token.task)?;
+    let tokens = of_task(finder, token.task)?;
     let hop: Vec<TokenId> = tokens.iter().filter(|t| t.hop == token.hop).map(|t| t.jti).collect();
     let is_child = |t: &Arc<TokenRecord>| t.parent.is_some_and(|parent| hop.contains(&parent));
     Ok(tokens.into_iter().filter(is_child).collect())
 }
 
+/// Hops that were settled from any token of a hop.
 pub(in super::super) fn fanout(
-    conn: &Connection,
+    finder: &Finder<'_>,
     task: TaskId,
     hop: TokenId,
 ) -> rusqlite::Result<u32> {
-    let count = first(
-        conn,
-        "SELECT count(*) FROM lookup k JOIN token t ON t.leaf = k.leaf
-         WHERE k.key = ?1 AND k.role = ?2 AND t.kind = 1 AND t.parent IN
-         (SELECT p.jti FROM lookup q JOIN token p ON p.leaf = q.leaf
-          WHERE q.key = ?1 AND q.role = ?2 AND p.hop = ?3)",
-        (Key::of_task(task), ISSUED_FOR, hop.as_bytes()),
-        |found| found.get(0),
-    )?;
-    Ok(count.unwrap_or(0))
+    let mut query =
+        finder.conn.prepare_cached("SELECT jti, hop, parent, kind FROM token WHERE leaf = ?1")?;
+    let (mut of_hop, mut parents) = (HashSet::new(), Vec::new());
+    for leaf in finder.leaves(Wanted::all(Key::of_task(task), Role::IssuedFor))? {
+        let mut rows = query.query([leaf])?;
+        let Some(found) = rows.next()? else { continue };
+        if row::token_id(found, 1)? == hop {
+            of_hop.insert(row::token_id(found, 0)?);
+        }
+        if row::token_kind(found, 3)? == TokenKind::Hop {
+            parents.extend(found.get::<_, Option<[u8; 16]>>(2)?.map(TokenId::from_bytes));
+        }
+    }
+    let count = parents.iter().filter(|parent| of_hop.contains(parent)).count();
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 pub(in super::super) fn grant(
-    conn: &Connection,
+    finder: &Finder<'_>,
     jti: TokenId,
 ) -> rusqlite::Result<Option<Vec<u8>>> {
-    first(
-        conn,
-        "SELECT g.compact FROM lookup k JOIN settled_grant g ON g.leaf = k.leaf
-         WHERE k.key = ?1 AND k.role = ?2 ORDER BY k.leaf LIMIT 1",
-        (Key::of_token(jti), ISSUED),
-        |found| found.get(0),
-    )
+    let leaves = finder.leaves(Wanted::first(Key::of_token(jti), Role::Issued))?;
+    let Some(leaf) = leaves.first() else { return Ok(None) };
+    first(finder.conn, "SELECT compact FROM settled_grant WHERE leaf = ?1", [leaf], |found| {
+        found.get(0)
+    })
 }
 
 pub(in super::super) fn budgets(

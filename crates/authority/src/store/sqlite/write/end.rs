@@ -59,7 +59,8 @@ impl Writer<'_> {
         };
         let of_token = match target {
             RevocationTarget::Token(jti) => {
-                Some((task_of_token(self.conn, *jti)?.ok_or(Refused::NotFound)?, *jti))
+                let finder = self.live.lookups.finder(self.conn);
+                Some((task_of_token(&finder, *jti)?.ok_or(Refused::NotFound)?, *jti))
             }
             _ => None,
         };

@@ -11,6 +11,8 @@ pub(super) struct Statements<'c> {
     pub(super) commit: Statement<'c>,
     pub(super) leaf: Statement<'c>,
     pub(super) lookup: Statement<'c>,
+    pub(super) lookup_new: Statement<'c>,
+    pub(super) prune_lookup_new: Statement<'c>,
     pub(super) token: Statement<'c>,
     pub(super) issued: Statement<'c>,
     pub(super) grant: Statement<'c>,
@@ -33,7 +35,14 @@ impl<'c> Statements<'c> {
                 "INSERT INTO leaf (idx, kind, time_ms, entry, salt, payload)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?,
-            lookup: conn.prepare("INSERT INTO lookup (key, leaf, role) VALUES (?1, ?2, ?3)")?,
+            // A row that was moved before a restart may come once more.
+            lookup: conn
+                .prepare("INSERT OR IGNORE INTO lookup (key, leaf, role) VALUES (?1, ?2, ?3)")?,
+            lookup_new: conn.prepare("INSERT INTO lookup_new (leaf, keys) VALUES (?1, ?2)")?,
+            prune_lookup_new: conn.prepare(&format!(
+                "DELETE FROM lookup_new WHERE leaf IN
+                 (SELECT leaf FROM lookup_new ORDER BY leaf LIMIT {PRUNE_ROWS}) AND leaf < ?1"
+            ))?,
             token: conn.prepare(
                 "INSERT INTO token (leaf, jti, hop, task, parent, lineage, kind, depth, iat, exp,
                    status_idx, agent, audience, holder_kind, holder, signing_hash, decision,
@@ -54,13 +63,13 @@ impl<'c> Statements<'c> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
             )?,
-            proof: conn.prepare("INSERT INTO proof (expires_ms, hash) VALUES (?1, ?2)")?,
+            proof: conn
+                .prepare("INSERT INTO proof (leaf, expires_ms, hash) VALUES (?1, ?2, ?3)")?,
+            // These look at the front only; no row stays there for longer than a proof or a token lives.
             prune_proofs: conn.prepare(&format!(
-                "DELETE FROM proof WHERE (expires_ms, hash) IN
-                 (SELECT expires_ms, hash FROM proof WHERE expires_ms <= ?1
-                  ORDER BY expires_ms, hash LIMIT {PRUNE_ROWS})"
+                "DELETE FROM proof WHERE leaf IN
+                 (SELECT leaf FROM proof ORDER BY leaf LIMIT {PRUNE_ROWS}) AND expires_ms <= ?1"
             ))?,
-            // Looks at the front only; no row stays there for longer than a token lives.
             prune_issued: conn.prepare(&format!(
                 "DELETE FROM issued WHERE leaf IN
                  (SELECT leaf FROM issued ORDER BY leaf LIMIT {PRUNE_ROWS}) AND exp < ?1"
