@@ -1,6 +1,6 @@
 //! The gateway's durable journal: what it decided, drew and burnt, until the Authority has it.
 //!
-//! An append-only log of segments with one writer thread: a call's receipt, its proof of possession
+//! An append-only log of segments with one writer at a time: a call's receipt, its proof of possession
 //! and its draws on budgets are one record, and a record is answered for after the sync that covers
 //! it. What was acknowledged survives a kill at any moment; what the Authority has is deleted. Each
 //! opening of the directory begins a new *epoch*, in which records are numbered from zero, so that

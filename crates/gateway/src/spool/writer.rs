@@ -1,4 +1,5 @@
-//! The writer: one thread, one file, one sync for everything that is waiting.
+//! The writer: one file, one sync for everything that is waiting. It has a thread of its own; a decision
+//! that comes alone borrows it for its own.
 //!
 //! INVARIANT: a record is answered for only after the sync that covers it. After a write or sync
 //! that failed nothing is answered for until the tail has been cut to what was durable and a new
