@@ -6,6 +6,7 @@ use std::time::Duration;
 use bailiwick_api::enforcement::receipts::{
     EpochEnd, ReceiptsRequest, ReportedDraw, ReportedPayload, ReportedReceipt,
 };
+use bailiwick_core::jcs;
 use bailiwick_ledger::Receipt;
 
 use crate::budget::Draw;
@@ -124,16 +125,16 @@ fn request(batch: &Batch) -> Result<ReceiptsRequest, serde_json::Error> {
     })
 }
 
-/// The payload, passed on as it was recorded: canonical, for nothing else is recorded, and a record that
-/// was damaged since is not read. One that is no JSON object all the same must not hold up all the
-/// others: it goes as the fact that it is unreadable.
+/// The payload, passed on as it was recorded. One that the Authority could never take must not hold
+/// up all the others: it goes as the fact that it is unreadable.
 fn payload(bytes: &[u8]) -> Result<ReportedPayload, serde_json::Error> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| text.starts_with('{'));
-    if let Some(payload) = text.and_then(|text| ReportedPayload::new(text.to_owned()).ok()) {
-        return Ok(payload);
-    }
-    tracing::error!("a receipt's payload is no JSON object");
-    ReportedPayload::new(UNREADABLE.to_owned())
+    let text = std::str::from_utf8(bytes).ok();
+    let sound = text.filter(|text| text.starts_with('{') && jcs::check(bytes).is_ok());
+    let text = sound.unwrap_or_else(|| {
+        tracing::error!("a receipt's payload is no canonical JSON object");
+        UNREADABLE
+    });
+    ReportedPayload::new(text.to_owned())
 }
 
 #[cfg(test)]
