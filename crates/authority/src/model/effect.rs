@@ -225,6 +225,31 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The token that it issues.
+    pub fn issues(&self) -> Option<&TokenRecord> {
+        match self {
+            Self::OpenTask { token, .. }
+            | Self::Settle { token, .. }
+            | Self::Renew { token, .. } => Some(token),
+            _ => None,
+        }
+    }
+
+    /// The proof of possession that it uses up.
+    pub fn proof(&self) -> Option<&ProofRow> {
+        match self {
+            Self::Proof(proof) => Some(proof),
+            Self::OpenTask { proof, .. }
+            | Self::Settle { proof, .. }
+            | Self::Renew { proof, .. }
+            | Self::Debit { proof, .. }
+            | Self::PutHolderKey { proof, .. } => proof.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// Why the store refused an effect. Nothing was written: the caller records the denial.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

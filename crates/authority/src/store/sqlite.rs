@@ -69,6 +69,8 @@ struct Shared {
     waiting: Arc<Waiting>,
     /// How many of them there may be.
     waiting_max: usize,
+    /// From which leaf on there were such rows when the store was opened.
+    lookup_done: i64,
     size: AtomicU64,
     mark: AtomicU64,
     next_status_idx: AtomicU64,

@@ -49,7 +49,7 @@ impl Key {
         Self::of_other(id.as_str())
     }
 
-    /// An agent as a number: what `issued` is searched by, always confirmed by the token itself.
+    /// An agent as a number: what `recent` is searched by, always confirmed by the token itself.
     pub(super) fn agent_number(id: &AgentId) -> i64 {
         Self::of_other(id.as_str()).bytes.last_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
     }

@@ -144,7 +144,8 @@ impl Live {
 
 fn load_proofs(conn: &Connection, now: UnixMillis) -> rusqlite::Result<Buckets<()>> {
     let mut proofs = Buckets::new();
-    let mut query = conn.prepare("SELECT expires_ms, hash FROM proof WHERE expires_ms > ?1")?;
+    let mut query =
+        conn.prepare("SELECT proof_expires_ms, proof FROM recent WHERE proof_expires_ms > ?1")?;
     let mut rows = query.query([row::signed(now.0)])?;
     while let Some(found) = rows.next()? {
         let hash = Sha256Hash(found.get(1)?);
@@ -525,8 +526,8 @@ pub(super) fn tasks_of_agent(
     now: UnixMillis,
 ) -> rusqlite::Result<Vec<TaskId>> {
     let mut query = conn.prepare_cached(
-        "SELECT DISTINCT t.task FROM issued i JOIN token t ON t.leaf = i.leaf
-         WHERE i.agent = ?1 AND i.exp >= ?2 ORDER BY t.task",
+        "SELECT DISTINCT t.task FROM recent r JOIN token t ON t.leaf = r.leaf
+         WHERE r.agent = ?1 AND r.exp >= ?2 ORDER BY t.task",
     )?;
     let params = (Key::agent_number(agent), now.seconds());
     query.query_map(params, |found| row::task_id(found, 0))?.collect()

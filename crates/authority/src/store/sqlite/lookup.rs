@@ -1,10 +1,10 @@
 //! By which ids a leaf is found, and the rows that are on their way into the index of that.
 //!
 //! Ids of tasks and parents lie anywhere in the index: written one by one, nearly each row takes a page
-//! of it to the log. So the keys of a leaf are written as one row beside it (`lookup_new`) and kept in
-//! memory, and moved into the index in the order of keys, a few with every commit: a page takes what
-//! belongs to it at once. A row that was moved goes from `lookup_new` once the whole of a pass is done;
-//! one that is moved twice, after a restart, is there once.
+//! of it to the log. So the keys of a leaf are written as one row beside it (`recent`) and kept in memory,
+//! and moved into the index in the order of keys, a few with every commit: a page takes what belongs to
+//! it at once. Once the whole of a pass is done, its mark says so; a row that is moved twice, after a
+//! restart, is there once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ type Rows = BTreeMap<Place, Role>;
 pub(super) struct Waiting(RwLock<Rows>);
 
 impl Waiting {
-    /// Reads what an earlier run left.
-    pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
-        let mut query = conn.prepare("SELECT leaf, keys FROM lookup_new")?;
-        let mut found = query.query(())?;
+    /// Reads what an earlier run left: the keys of the leaves from `done` on.
+    pub(super) fn load(conn: &Connection, done: i64) -> rusqlite::Result<Self> {
+        let mut query = conn.prepare("SELECT leaf, keys FROM recent WHERE leaf >= ?1")?;
+        let mut found = query.query([done])?;
         let mut rows = Rows::new();
         while let Some(row) = found.next()? {
             let leaf: i64 = row.get(0)?;
@@ -133,9 +133,9 @@ struct Step {
 }
 
 impl Lookups {
-    /// Of a ledger of this size.
-    pub(super) fn new(waiting: Arc<Waiting>, waiting_max: usize, size: u64) -> Self {
-        let pass = Pass { hand: None, began: row::signed(size), done: 0 };
+    /// Of a ledger of this size, the keys of whose leaves below `done` are in the index.
+    pub(super) fn new(waiting: Arc<Waiting>, waiting_max: usize, size: u64, done: i64) -> Self {
+        let pass = Pass { hand: None, began: row::signed(size), done };
         Self { waiting, waiting_max, fresh: Rows::new(), pass, next: None }
     }
 
@@ -175,9 +175,14 @@ impl Lookups {
         due
     }
 
-    /// Every leaf below this is in the index, and its row in `lookup_new` is needed no more.
+    /// Every leaf below this is in the index, and its keys in `recent` are needed no more.
     pub(super) fn done(&self) -> i64 {
         self.pass.done
+    }
+
+    /// The same once the transaction is committed, if that ends a pass.
+    pub(super) fn newly_done(&self) -> Option<i64> {
+        self.next.as_ref().map(|step| step.pass.done).filter(|done| *done > self.pass.done)
     }
 
     /// After the commit.
@@ -208,7 +213,7 @@ mod tests {
     }
 
     fn lookups(waiting_max: usize) -> Lookups {
-        Lookups::new(Arc::new(Waiting(RwLock::default())), waiting_max, 0)
+        Lookups::new(Arc::new(Waiting(RwLock::default())), waiting_max, 0, 0)
     }
 
     #[test]
@@ -222,9 +227,10 @@ mod tests {
             let due = lookups.due(leaf as u64);
             assert!(due.is_sorted_by_key(|(place, _)| *place), "in order");
             moved.extend(due);
-            let before = lookups.done();
+            let (before, newly) = (lookups.done(), lookups.newly_done());
             lookups.commit();
-            if lookups.done() > before {
+            assert_eq!(newly.unwrap_or(before), lookups.done());
+            if newly.is_some() {
                 ends += 1;
                 let waits: Vec<i64> =
                     lookups.waiting.0.read().keys().map(|(_, leaf)| *leaf).collect();

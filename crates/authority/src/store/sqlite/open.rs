@@ -187,13 +187,16 @@ fn load_shared(
     }
     let status_idx = one("SELECT coalesce(max(status_idx) + 1, 0) FROM token")?;
     let mark = one("SELECT coalesce(max(value), 0) FROM mark WHERE name = 'time_mark'")?;
+    let lookup_done =
+        row::signed(one("SELECT coalesce(max(value), 0) FROM mark WHERE name = 'lookup_done'")?);
     Ok(Shared {
         readers: Arc::new(Readers::new(path, options.readers_max)),
         hot: HotRows::new(options.task_cache_bytes_max, options.token_cache_bytes_max),
         signed: Signed::load(conn, UnixMillis(mark))?,
         tail: Tail::new(size),
-        waiting: Arc::new(Waiting::load(conn)?),
+        waiting: Arc::new(Waiting::load(conn, lookup_done)?),
         waiting_max: options.lookups_waiting_max,
+        lookup_done,
         size: AtomicU64::new(size),
         mark: AtomicU64::new(mark),
         next_status_idx: AtomicU64::new(status_idx),

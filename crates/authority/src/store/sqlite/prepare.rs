@@ -6,9 +6,7 @@ use bailiwick_ledger::{Receipt, leaf_hash};
 
 use super::key::{Key, Role};
 use super::write::{Append, Leaf};
-use crate::model::{
-    ApprovalRecord, Effect, NewLease, ProofRow, RevocationTarget, SpoolReport, TokenRecord,
-};
+use crate::model::{ApprovalRecord, Effect, NewLease, RevocationTarget, SpoolReport};
 use crate::store::usage::used_by;
 use crate::store::{DEBITS_MAX, PAYLOAD_BYTES_MAX, SUBJECT_IDS_MAX, StoreError};
 
@@ -92,7 +90,7 @@ fn check_effect(receipt: &Receipt, effect: &Effect) -> Result<(), StoreError> {
         _ => {}
     }
     let last = receipt.time_ms.saturating_add(PROOF_LIFE_MS_MAX);
-    if proof(effect).is_some_and(|proof| proof.expires_ms.0 > last) {
+    if effect.proof().is_some_and(|proof| proof.expires_ms.0 > last) {
         return Err(StoreError::Invalid("a proof of possession that is good for too long"));
     }
     Ok(())
@@ -136,18 +134,6 @@ fn check_report(report: &SpoolReport) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn proof(effect: &Effect) -> Option<&ProofRow> {
-    match effect {
-        Effect::Proof(proof) => Some(proof),
-        Effect::OpenTask { proof, .. }
-        | Effect::Settle { proof, .. }
-        | Effect::Renew { proof, .. }
-        | Effect::Debit { proof, .. }
-        | Effect::PutHolderKey { proof, .. } => proof.as_ref(),
-        _ => None,
-    }
-}
-
 /// The receipt's own ids, and those that the effect is found by whatever the receipt says. A key is
 /// given once, with its strongest role.
 fn keys(subject_ids: &[String], effect: &Effect) -> Vec<(Key, Role)> {
@@ -156,14 +142,11 @@ fn keys(subject_ids: &[String], effect: &Effect) -> Vec<(Key, Role)> {
         Some((_, known)) => *known = role.max(*known),
         None => keys.push((key, role)),
     };
-    let mut issued = |token: &TokenRecord| {
+    if let Some(token) = effect.issues() {
         add(Key::of_task(token.task), Role::IssuedFor);
         add(Key::of_token(token.jti), Role::Issued);
-    };
+    }
     match effect {
-        Effect::OpenTask { token, .. }
-        | Effect::Settle { token, .. }
-        | Effect::Renew { token, .. } => issued(token),
         Effect::Debit { task, jti, .. } => {
             add(Key::of_task(*task), Role::Named);
             add(Key::of_token(*jti), Role::Named);

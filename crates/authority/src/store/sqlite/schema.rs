@@ -29,6 +29,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "written_in_order",
         sql: include_str!("migrations/0006_written_in_order.sql"),
     },
+    Migration {
+        version: 7,
+        name: "one_row_a_leaf",
+        sql: include_str!("migrations/0007_one_row_a_leaf.sql"),
+    },
 ];
 
 /// The newest schema this program knows.
@@ -99,6 +104,41 @@ mod tests {
         let rows = query.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         let rows: Vec<(i64, Vec<u8>)> = rows.collect::<rusqlite::Result<_>>().unwrap();
         assert_eq!(rows, [(10, vec![1]), (20, vec![2]), (30, vec![3]), (15, vec![4])]);
+    }
+
+    #[test]
+    fn what_was_in_several_rows_of_a_leaf_is_in_one() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version < 7) {
+            conn.execute_batch(migration.sql).unwrap();
+        }
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO token (leaf, jti, hop, task, lineage, kind, depth, iat, exp, status_idx, agent,
+               audience, holder_kind, holder, signing_hash, decision, signing_input)
+             SELECT value, x'01', x'01', x'02', x'', 0, 0, 1, 9, value, 'a', 'b', 0, x'', x'03', x'04', x'05'
+             FROM json_each('[4, 5]');
+             INSERT INTO settled_grant (leaf, compact) VALUES (5, x'0606');
+             INSERT INTO issued (leaf, half, jti, agent, exp) VALUES (4, x'07', x'01', 8, 9), (5, x'08', x'01', 8, 9);
+             INSERT INTO proof (leaf, expires_ms, hash) VALUES (-1, 10, x'0A'), (5, 11, x'0B');
+             INSERT INTO lookup_new (leaf, keys) VALUES (5, x'0C'), (6, x'0D');",
+        )
+        .unwrap();
+        let tx = conn.transaction().unwrap();
+        tx.execute_batch(MIGRATIONS[6].sql).unwrap();
+        tx.commit().unwrap();
+        let rows = |sql: &str| -> Vec<String> {
+            let mut query = conn.prepare(sql).unwrap();
+            let rows = query.query_map((), |row| row.get(0)).unwrap();
+            rows.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let recent =
+            "SELECT concat_ws(' ', leaf, 'k' || hex(keys), hex(half), hex(jti), agent, exp,
+                        'p' || hex(proof), proof_expires_ms) FROM recent ORDER BY leaf";
+        let expected = ["-1 k   p0A 10", "4 k 07 01 8 9 p", "5 k0C 08 01 8 9 p0B 11", "6 k0D   p"];
+        assert_eq!(rows(recent), expected);
+        let grants = "SELECT leaf || quote(settled_grant) FROM token ORDER BY leaf";
+        assert_eq!(rows(grants), ["4NULL", "5X'0606'"]);
     }
 
     #[test]

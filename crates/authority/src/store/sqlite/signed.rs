@@ -19,7 +19,9 @@ impl Signed {
     /// Reads back the tokens that had not expired.
     pub(super) fn load(conn: &Connection, now: UnixMillis) -> rusqlite::Result<Self> {
         let mut map = Buckets::new();
-        let mut query = conn.prepare("SELECT half, jti, exp FROM issued ORDER BY leaf DESC")?;
+        let mut query = conn.prepare(
+            "SELECT half, jti, exp FROM recent WHERE exp IS NOT NULL ORDER BY leaf DESC",
+        )?;
         let mut rows = query.query(())?;
         while let Some(found) = rows.next()? {
             let exp = UnixMillis::from_seconds(found.get(2)?);

@@ -381,7 +381,7 @@ async fn a_row_on_its_way_into_the_index_is_found_once() {
         conn.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
     };
     assert!((2_000..2_100).contains(&count("lookup")), "{} were moved", count("lookup"));
-    assert!(count("lookup_new") < 1_000, "{} were not pruned", count("lookup_new"));
+    assert!(count("recent") < 1_000, "{} were not pruned", count("recent"));
 }
 
 #[tokio::test]

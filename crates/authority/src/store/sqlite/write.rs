@@ -27,14 +27,13 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(super) use self::registry::{AGENT, OWNER, WORKFLOW};
 use self::statements::Statements;
-use super::Shared;
 use super::cache::{task_weight, token_weight};
 use super::checkpoint::Checkpointer;
 use super::key::{Key, Role};
 use super::live::{Killed, Live};
 use super::lookup::Lookups;
-use super::row;
-use crate::model::{Effect, ProofRow, RecordStatus, Refused, RegistryRecord, TokenRecord, UseRow};
+use super::{Shared, buckets, row};
+use crate::model::{Effect, RecordStatus, Refused, RegistryRecord, TokenRecord, UseRow};
 use crate::store::{Deaths, StoreError};
 
 /// Ops in one transaction.
@@ -106,6 +105,8 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
+/// Ops that go into one transaction. Boxed, as they come: they are large.
+type Batch = Vec<Box<Append>>;
 type Outcomes = Vec<Result<LeafIndex, Refused>>;
 
 /// Runs until every sender is gone; what is in the queue then is still done.
@@ -134,7 +135,7 @@ pub(super) fn run(
         writer.gather(last, &mut queue, &mut batch);
         if !batch.is_empty() {
             last = batch.len();
-            writer.commit(std::mem::take(&mut batch));
+            writer.commit(&mut batch);
         }
     }
 }
@@ -169,7 +170,8 @@ impl<'c> Writer<'c> {
     ) -> rusqlite::Result<Self> {
         let mark = UnixMillis(shared.mark.load(Ordering::Acquire));
         let size = shared.size.load(Ordering::Acquire);
-        let lookups = Lookups::new(Arc::clone(&shared.waiting), shared.waiting_max, size);
+        let lookups =
+            Lookups::new(Arc::clone(&shared.waiting), shared.waiting_max, size, shared.lookup_done);
         Ok(Self {
             conn,
             statements: Statements::prepare(conn)?,
@@ -188,7 +190,7 @@ impl<'c> Writer<'c> {
     }
 
     /// Everything that waits, as far as the batch has room.
-    fn drain(&mut self, queue: &mut mpsc::Receiver<Command>, batch: &mut Vec<Append>) {
+    fn drain(&mut self, queue: &mut mpsc::Receiver<Command>, batch: &mut Batch) {
         while batch.len() < BATCH_MAX {
             let Ok(command) = queue.try_recv() else { return };
             self.take(command, batch);
@@ -199,12 +201,7 @@ impl<'c> Writer<'c> {
     /// single caller never waits, and on an idle machine a yield returns at once. Under load a commit
     /// of few rows costs nearly what one of many does, and takes the processor from those that make
     /// them: then the writer sleeps as long as more come.
-    fn gather(
-        &mut self,
-        last: usize,
-        queue: &mut mpsc::Receiver<Command>,
-        batch: &mut Vec<Append>,
-    ) {
+    fn gather(&mut self, last: usize, queue: &mut mpsc::Receiver<Command>, batch: &mut Batch) {
         let busy = last >= GATHER_FROM;
         for _ in 0..if busy { GATHER_SLEEPS } else { GATHER_YIELDS } {
             let before = batch.len();
@@ -222,9 +219,9 @@ impl<'c> Writer<'c> {
         }
     }
 
-    fn take(&mut self, command: Command, batch: &mut Vec<Append>) {
+    fn take(&mut self, command: Command, batch: &mut Batch) {
         match command {
-            Command::Append(append) => batch.push(*append),
+            Command::Append(append) => batch.push(append),
             Command::AddReads(task, reads, reply) => {
                 drop(reply.send(self.add_reads(task, &reads)));
             }
@@ -234,23 +231,23 @@ impl<'c> Writer<'c> {
     }
 
     /// Commits a batch and replies. If the fault may be that of a single op, each is tried alone.
-    fn commit(&mut self, ops: Vec<Append>) {
-        match self.transact(&ops) {
+    fn commit(&mut self, ops: &mut Batch) {
+        match self.transact(ops) {
             Ok(outcomes) => self.acknowledge(ops, outcomes),
             Err(error) if ops.len() > 1 && is_of_one_op(&error) => {
-                ops.into_iter().for_each(|op| self.commit(vec![op]));
+                ops.drain(..).for_each(|op| self.commit(&mut vec![op]));
             }
             Err(error) => {
                 tracing::error!(%error, ops = ops.len(), "the store could not commit");
                 let answer = StoreError::unavailable(error);
-                for reply in ops.into_iter().filter_map(|op| op.reply) {
+                for reply in ops.drain(..).filter_map(|op| op.reply) {
                     let _ = reply.send(Err(answer.clone()));
                 }
             }
         }
     }
 
-    fn transact(&mut self, ops: &[Append]) -> rusqlite::Result<Outcomes> {
+    fn transact(&mut self, ops: &[Box<Append>]) -> rusqlite::Result<Outcomes> {
         self.deaths = Deaths::default();
         self.fanouts.clear();
         self.erased = false;
@@ -268,7 +265,7 @@ impl<'c> Writer<'c> {
         }
     }
 
-    fn apply_all(&mut self, ops: &[Append]) -> rusqlite::Result<Outcomes> {
+    fn apply_all(&mut self, ops: &[Box<Append>]) -> rusqlite::Result<Outcomes> {
         let mut outcomes = Vec::with_capacity(ops.len());
         for op in ops {
             outcomes.push(self.apply(op)?);
@@ -314,8 +311,7 @@ impl<'c> Writer<'c> {
             Effect::None => self.write_leaf(op),
             Effect::Proof(proof) => {
                 self.live.check_proof(Some(proof))?;
-                self.write_leaf(op)?;
-                self.write_proof(Some(proof))
+                self.write_leaf(op)
             }
             Effect::OpenTask { task, token, proof } => {
                 self.open_task(op, task, token, proof.as_ref())
@@ -369,10 +365,11 @@ impl<'c> Writer<'c> {
     /// The first thing that every effect writes, after all of its conditions.
     fn write_leaf(&mut self, op: &Append) -> Result<(), Fault> {
         self.dirty = true;
-        self.write_sealed(&op.leaf, self.next_leaf)
+        self.write_sealed(&op.leaf, self.next_leaf, &op.effect)
     }
 
-    fn write_sealed(&mut self, leaf: &Leaf, at: u64) -> Result<(), Fault> {
+    /// A leaf, and what is remembered of it and of its effect.
+    fn write_sealed(&mut self, leaf: &Leaf, at: u64, effect: &Effect) -> Result<(), Fault> {
         let Leaf { sealed, keys, used, .. } = leaf;
         let leaf = row::signed(at);
         self.statements.leaf.execute((
@@ -383,22 +380,23 @@ impl<'c> Writer<'c> {
             sealed.salt,
             &sealed.payload,
         ))?;
-        if !keys.is_empty() {
-            self.statements.lookup_new.execute((leaf, Key::pack(keys)))?;
+        let (token, proof) = (effect.issues(), effect.proof());
+        if !keys.is_empty() || token.is_some() || proof.is_some() {
+            self.statements.recent.execute((
+                leaf,
+                Key::pack(keys),
+                token.map(|token| buckets::half(&token.signing_hash).to_be_bytes()),
+                token.map(|token| token.jti.as_bytes()),
+                token.map(|token| Key::agent_number(&token.agent)),
+                token.map(|token| token.exp),
+                proof.map(|proof| proof.jti_hash.as_bytes()),
+                proof.map(|proof| row::signed(proof.expires_ms.0)),
+            ))?;
             self.live.lookups.add(leaf, keys);
+            proof.into_iter().for_each(|proof| self.live.add_proof(proof));
         }
         if let Some(used) = used {
             self.count_used(used)?;
-        }
-        Ok(())
-    }
-
-    fn write_proof(&mut self, proof: Option<&ProofRow>) -> Result<(), Fault> {
-        if let Some(proof) = proof {
-            let hash = proof.jti_hash.as_bytes();
-            let columns = (self.leaf(), row::signed(proof.expires_ms.0), hash);
-            self.statements.proof.execute(columns)?;
-            self.live.add_proof(proof);
         }
         Ok(())
     }
@@ -408,6 +406,9 @@ impl<'c> Writer<'c> {
         for ((key, leaf), role) in self.live.lookups.due(size) {
             self.statements.lookup.execute((key, leaf, role as i64))?;
         }
+        if let Some(done) = self.live.lookups.newly_done() {
+            self.statements.mark.execute(("lookup_done", done))?;
+        }
         Ok(())
     }
 
@@ -416,9 +417,9 @@ impl<'c> Writer<'c> {
         self.unpruned = self.unpruned.saturating_add(ops);
         if self.unpruned >= statements::PRUNE_ROWS / 2 {
             self.unpruned = 0;
-            self.statements.prune_proofs.execute([row::signed(self.mark.0)])?;
-            self.statements.prune_issued.execute([self.mark.seconds()])?;
-            self.statements.prune_lookup_new.execute([self.live.lookups.done()])?;
+            let now = row::signed(self.mark.0);
+            let useless = (self.live.lookups.done(), self.mark.seconds(), now);
+            self.statements.prune_recent.execute(useless)?;
             self.live.prune(self.mark);
             self.shared.signed.prune(self.mark);
         }
@@ -442,7 +443,7 @@ impl<'c> Writer<'c> {
     }
 
     /// Makes the committed batch visible, then replies.
-    fn acknowledge(&mut self, ops: Vec<Append>, outcomes: Outcomes) {
+    fn acknowledge(&mut self, ops: &mut Batch, outcomes: Outcomes) {
         self.shared.mark.fetch_max(self.mark.0, Ordering::AcqRel);
         let hashes = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
         let leaves = hashes.flat_map(|(op, _)| std::iter::once(&op.leaf).chain(&op.more));
@@ -450,11 +451,11 @@ impl<'c> Writer<'c> {
         self.shared.size.store(self.next_leaf, Ordering::Release);
         let done = ops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
         self.shared.signed.extend(
-            done.filter_map(|(op, _)| issued(&op.effect))
+            done.filter_map(|(op, _)| op.effect.issues())
                 .map(|token| (token.signing_hash, token.jti, UnixMillis::from_seconds(token.exp))),
         );
         let mut replies = Vec::with_capacity(ops.len());
-        for (op, outcome) in ops.into_iter().zip(outcomes) {
+        for (op, outcome) in ops.drain(..).zip(outcomes) {
             if outcome.is_ok() {
                 self.publish(op.effect);
             }
@@ -548,16 +549,6 @@ impl<'c> Writer<'c> {
 
     fn set_quota(&mut self, pages: Option<u32>) -> Result<(), StoreError> {
         super::set_page_quota(self.conn, pages).map_err(StoreError::unavailable)
-    }
-}
-
-/// The token that an effect issues.
-fn issued(effect: &Effect) -> Option<&TokenRecord> {
-    match effect {
-        Effect::OpenTask { token, .. }
-        | Effect::Settle { token, .. }
-        | Effect::Renew { token, .. } => Some(token),
-        _ => None,
     }
 }
 

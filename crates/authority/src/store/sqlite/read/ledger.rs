@@ -72,7 +72,8 @@ pub(in super::super) fn proofs_unexpired(
 ) -> rusqlite::Result<Vec<ProofRow>> {
     all(
         conn,
-        "SELECT expires_ms, hash FROM proof WHERE expires_ms > ?1 ORDER BY expires_ms, hash",
+        "SELECT proof_expires_ms, proof FROM recent WHERE proof_expires_ms > ?1
+         ORDER BY proof_expires_ms, proof",
         [signed(now.0)],
         |found| {
             let expires_ms = row::millis(found, 0)?;

@@ -80,9 +80,10 @@ pub(in super::super) fn grant(
 ) -> rusqlite::Result<Option<Vec<u8>>> {
     let leaves = finder.leaves(Wanted::first(Key::of_token(jti), Role::Issued))?;
     let Some(leaf) = leaves.first() else { return Ok(None) };
-    first(finder.conn, "SELECT compact FROM settled_grant WHERE leaf = ?1", [leaf], |found| {
+    first(finder.conn, "SELECT settled_grant FROM token WHERE leaf = ?1", [leaf], |found| {
         found.get(0)
     })
+    .map(Option::flatten)
 }
 
 pub(in super::super) fn budgets(

@@ -151,7 +151,6 @@ impl Writer<'_> {
         self.live.check_proof(proof)?;
         self.live.agents.check(&record.agent)?;
         self.write_leaf(op)?;
-        self.write_proof(proof)?;
         let agent = record.agent.as_str();
         let mut delete = self.conn.prepare_cached(
             "DELETE FROM holder_key WHERE agent = ?1 AND (expires_ms <= ?2 OR jkt IN

@@ -7,7 +7,7 @@ use super::super::live::BudgetOf;
 use super::super::read::spool::{self as read, LEASE_COLUMNS};
 use super::super::row::{self, signed};
 use super::{Append, Fault, Writer};
-use crate::model::{LeaseDraw, LeaseRecord, NewLease, Refused, SpoolReport};
+use crate::model::{Effect, LeaseDraw, LeaseRecord, NewLease, Refused, SpoolReport};
 
 impl Writer<'_> {
     pub(super) fn open_epoch(
@@ -48,7 +48,7 @@ impl Writer<'_> {
         }
         self.write_leaf(op)?;
         for (leaf, at) in op.more.iter().zip(self.next_leaf.saturating_add(1)..) {
-            self.write_sealed(leaf, at)?;
+            self.write_sealed(leaf, at, &Effect::None)?;
         }
         let mut update = self.conn.prepare_cached(
             "UPDATE spool_epoch SET next = ?3, heard_ms = ?4 WHERE gateway = ?1 AND epoch = ?2",

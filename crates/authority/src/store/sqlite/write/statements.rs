@@ -11,15 +11,10 @@ pub(super) struct Statements<'c> {
     pub(super) commit: Statement<'c>,
     pub(super) leaf: Statement<'c>,
     pub(super) lookup: Statement<'c>,
-    pub(super) lookup_new: Statement<'c>,
-    pub(super) prune_lookup_new: Statement<'c>,
+    pub(super) recent: Statement<'c>,
+    pub(super) prune_recent: Statement<'c>,
     pub(super) token: Statement<'c>,
-    pub(super) issued: Statement<'c>,
-    pub(super) grant: Statement<'c>,
     pub(super) budget: Statement<'c>,
-    pub(super) proof: Statement<'c>,
-    pub(super) prune_proofs: Statement<'c>,
-    pub(super) prune_issued: Statement<'c>,
     pub(super) revoked: Statement<'c>,
     pub(super) mark: Statement<'c>,
     pub(super) used: Statement<'c>,
@@ -38,22 +33,23 @@ impl<'c> Statements<'c> {
             // A row that was moved before a restart may come once more.
             lookup: conn
                 .prepare("INSERT OR IGNORE INTO lookup (key, leaf, role) VALUES (?1, ?2, ?3)")?,
-            lookup_new: conn.prepare("INSERT INTO lookup_new (leaf, keys) VALUES (?1, ?2)")?,
-            prune_lookup_new: conn.prepare(&format!(
-                "DELETE FROM lookup_new WHERE leaf IN
-                 (SELECT leaf FROM lookup_new ORDER BY leaf LIMIT {PRUNE_ROWS}) AND leaf < ?1"
+            recent: conn.prepare(
+                "INSERT INTO recent (leaf, keys, half, jti, agent, exp, proof, proof_expires_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?,
+            // Looks at the front only; no row stays there for longer than a token or a pass lives.
+            prune_recent: conn.prepare(&format!(
+                "DELETE FROM recent WHERE leaf IN
+                 (SELECT leaf FROM recent ORDER BY leaf LIMIT {PRUNE_ROWS})
+                 AND leaf < ?1 AND coalesce(exp < ?2, TRUE) AND coalesce(proof_expires_ms <= ?3, TRUE)"
             ))?,
             token: conn.prepare(
                 "INSERT INTO token (leaf, jti, hop, task, parent, lineage, kind, depth, iat, exp,
                    status_idx, agent, audience, holder_kind, holder, signing_hash, decision,
-                   grant_hash, signing_input)
+                   grant_hash, signing_input, settled_grant)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-                   ?17, ?18, ?19)",
+                   ?17, ?18, ?19, ?20)",
             )?,
-            issued: conn.prepare(
-                "INSERT INTO issued (leaf, half, jti, agent, exp) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?,
-            grant: conn.prepare("INSERT INTO settled_grant (leaf, compact) VALUES (?1, ?2)")?,
             budget: conn.prepare(
                 "INSERT INTO budget (task, node, kind, key, used) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET used = excluded.used",
@@ -63,17 +59,6 @@ impl<'c> Statements<'c> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT DO UPDATE SET calls = calls + excluded.calls",
             )?,
-            proof: conn
-                .prepare("INSERT INTO proof (leaf, expires_ms, hash) VALUES (?1, ?2, ?3)")?,
-            // These look at the front only; no row stays there for longer than a proof or a token lives.
-            prune_proofs: conn.prepare(&format!(
-                "DELETE FROM proof WHERE leaf IN
-                 (SELECT leaf FROM proof ORDER BY leaf LIMIT {PRUNE_ROWS}) AND expires_ms <= ?1"
-            ))?,
-            prune_issued: conn.prepare(&format!(
-                "DELETE FROM issued WHERE leaf IN
-                 (SELECT leaf FROM issued ORDER BY leaf LIMIT {PRUNE_ROWS}) AND exp < ?1"
-            ))?,
             revoked: conn.prepare(
                 "INSERT INTO revoked (status_idx, jti, task, exp, at_ms, leaf)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

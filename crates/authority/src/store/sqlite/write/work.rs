@@ -3,7 +3,6 @@
 use bailiwick_core::{Micros, ReadsSalt, Sha256Hash, TaskId, TokenId};
 use bailiwick_policy::Sensitivity;
 
-use super::super::key::Key;
 use super::super::live::BudgetOf;
 use super::super::row::{self, signed};
 use super::{Append, Fault, Writer};
@@ -27,8 +26,7 @@ impl Writer<'_> {
         }
         self.write_leaf(op)?;
         self.write_task(task)?;
-        self.write_token(token)?;
-        self.write_proof(proof)?;
+        self.write_token(token, None)?;
         self.live.add_task(task, token);
         self.fanouts.push((token.hop, 0));
         Ok(())
@@ -55,9 +53,7 @@ impl Writer<'_> {
         }
         task.check_room(parent, fanout_max, rate_per_minute_max, token.iat)?;
         self.write_leaf(op)?;
-        self.write_token(token)?;
-        self.statements.grant.execute((self.leaf(), grant))?;
-        self.write_proof(proof)?;
+        self.write_token(token, Some(grant))?;
         self.remember_token(token)
     }
 
@@ -77,8 +73,7 @@ impl Writer<'_> {
             return Err(Refused::VersionConflict.into());
         }
         self.write_leaf(op)?;
-        self.write_token(token)?;
-        self.write_proof(proof)?;
+        self.write_token(token, None)?;
         self.remember_token(token)
     }
 
@@ -102,7 +97,6 @@ impl Writer<'_> {
         if let Some(approval) = approval {
             self.write_approval_used(approval)?;
         }
-        self.write_proof(proof)?;
         for (of, used) in &totals {
             self.write_used(id, of, *used)?;
         }
@@ -186,7 +180,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn write_token(&mut self, token: &TokenRecord) -> Result<(), Fault> {
+    fn write_token(&mut self, token: &TokenRecord, grant: Option<&[u8]>) -> Result<(), Fault> {
         let leaf = self.leaf();
         let (holder_kind, holder) = row::holder_columns(&token.holder);
         self.statements.token.execute(rusqlite::params![
@@ -209,10 +203,8 @@ impl Writer<'_> {
             token.decision.as_bytes(),
             token.grant_hash.as_ref().map(bailiwick_core::Sha256Hash::as_bytes),
             token.signing_input,
+            grant,
         ])?;
-        let half = token.signing_hash.as_bytes().first_chunk::<16>();
-        let agent = Key::agent_number(&token.agent);
-        self.statements.issued.execute((leaf, half, token.jti.as_bytes(), agent, token.exp))?;
         Ok(())
     }
 }
