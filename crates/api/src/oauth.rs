@@ -2,10 +2,12 @@
 //! (RFC 8414), and errors in the form of RFC 6749 §5.2.
 
 use crate::problem::ProblemCode;
+use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::ids::{DecisionId, TaskId, TokenId};
 use bailiwick_core::outcome::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// `grant_type` of RFC 8693.
@@ -96,7 +98,8 @@ pub struct TokenResponse {
     /// Space-separated scopes.
     pub scope: String,
     /// The authority granted, as RFC 9396 details.
-    pub authorization_details: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    pub authorization_details: Vec<Arc<HeldAuthority>>,
     /// The task.
     #[schema(value_type = String)]
     pub task_id: TaskId,

@@ -2,9 +2,11 @@
 
 mod agents;
 mod approvals;
+mod carried;
 mod downstreams;
 mod evaluation;
 mod feed;
+mod guard;
 mod leases;
 mod ledger;
 mod management;
@@ -22,9 +24,11 @@ mod wellknown;
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::http::header;
 use axum::routing::get;
-use axum::{Json, Router, middleware};
 use bailiwick_api::enforcement::downstreams::DOWNSTREAMS_BYTES_MAX;
 use bailiwick_api::enforcement::reads::READS_BYTES_MAX;
 use bailiwick_api::enforcement::receipts::RECEIPTS_BYTES_MAX;
@@ -37,6 +41,7 @@ use crate::authority::Authority;
 /// Bytes of a policy set as it is put: larger than any other request.
 const POLICY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+pub(crate) use guard::Guarded;
 pub(crate) use management::router as management_router;
 
 /// The public service and its description.
@@ -108,11 +113,12 @@ pub fn openapi() -> OpenApi {
 }
 
 /// The public service.
-pub(crate) fn router(authority: &Arc<Authority>) -> Router {
+pub(crate) fn service(authority: &Arc<Authority>) -> Guarded {
     let (router, api) = described();
-    let document = serde_json::to_value(&api).unwrap_or_default();
+    let document = Bytes::from(serde_json::to_vec(&api).unwrap_or_default());
+    let json = [(header::CONTENT_TYPE, "application/json")];
     let router = router
-        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/openapi.json", get(move || async move { (json, document) }))
         .route("/problems/{code}", get(wellknown::problem))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
@@ -121,7 +127,5 @@ pub(crate) fn router(authority: &Arc<Authority>) -> Router {
         Some(domain) => router.merge(crate::dev::router(domain.clone(), authority.clock.clone())),
         None => router,
     };
-    router
-        .layer(DefaultBodyLimit::max(authority.config.limits.request_bytes_max))
-        .layer(middleware::from_fn_with_state(authority.clone(), request::guard))
+    Guarded::new(authority.clone(), router)
 }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::ServiceExt as _;
 use axum::extract::ConnectInfo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::feed::keep_beating;
-use crate::routes;
+use crate::routes::{self, Guarded};
 
 pub use start::StartError;
 pub(crate) use tls::TlsPeer;
@@ -83,8 +83,8 @@ impl Server {
         let management = axum::serve(self.management, routes::management_router(&self.authority))
             .with_graceful_shutdown(until(stopped.clone()));
         let management = tokio::spawn(management.into_future());
-        let router = routes::router(&self.authority);
-        let public = serve_public(&self.authority, self.public, router, stopped)?;
+        let service = routes::service(&self.authority);
+        let public = serve_public(&self.authority, self.public, service, stopped)?;
         tokio::pin!(public);
         tokio::select! {
             () = shutdown => {
@@ -118,18 +118,19 @@ type Serving = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send
 fn serve_public(
     authority: &Authority,
     listener: TcpListener,
-    router: Router,
+    service: Guarded,
     stopped: watch::Receiver<bool>,
 ) -> Result<Serving, StartError> {
     match &authority.config.tls {
         None => {
             let listener = NoDelay(listener);
-            let serve = axum::serve(listener, router).with_graceful_shutdown(until(stopped));
+            let serve = axum::serve(listener, service.into_make_service())
+                .with_graceful_shutdown(until(stopped));
             Ok(Box::pin(serve.into_future()))
         }
         Some(config) => {
             let listener = tls::TlsListener::new(listener, config)?;
-            let service = router.into_make_service_with_connect_info::<TlsPeer>();
+            let service = service.into_make_service_with_connect_info::<TlsPeer>();
             let serve = axum::serve(listener, service).with_graceful_shutdown(until(stopped));
             Ok(Box::pin(serve.into_future()))
         }

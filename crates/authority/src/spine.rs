@@ -195,9 +195,12 @@ pub(crate) struct Issued {
 }
 
 /// Signs a recorded issuance. INVARIANT: nothing else in this crate signs a delegation token.
-pub(crate) fn sign(recorded: Recorded<Issuance>, signer: &TokenSigner) -> Result<Issued, KeyError> {
+pub(crate) fn sign(
+    recorded: Recorded<Box<Issuance>>,
+    signer: &TokenSigner,
+) -> Result<Issued, KeyError> {
     let index = recorded.index();
-    let Issuance { decision, claims, unsigned, .. } = recorded.into_inner();
+    let Issuance { decision, claims, unsigned, .. } = *recorded.into_inner();
     let signature = signer.sign(unsigned.signing_input())?;
     Ok(Issued { token: unsigned.attach(&signature), claims, decision: decision.id, index })
 }

@@ -78,7 +78,8 @@ fn check_forms(header: &str, payload: &str) -> Result<(), JwsError> {
 
 /// `base64url(header) "." base64url(payload)`.
 pub(crate) fn signing_input(header: &[u8], payload: &[u8]) -> String {
-    let mut out = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 8);
+    // With room for a dot and a signature.
+    let mut out = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 8 + 88);
     URL_SAFE_NO_PAD.encode_string(header, &mut out);
     out.push('.');
     URL_SAFE_NO_PAD.encode_string(payload, &mut out);

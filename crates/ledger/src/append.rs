@@ -24,6 +24,12 @@ pub trait Record {
     fn receipt(&self) -> Receipt;
 }
 
+impl<T: Record + ?Sized> Record for Box<T> {
+    fn receipt(&self) -> Receipt {
+        (**self).receipt()
+    }
+}
+
 /// A durable log of receipts, together with the state changes (`E`) that the receipts are about.
 pub trait Journal<E> {
     /// Why an append failed.

@@ -10,6 +10,7 @@ use bailiwick_policy::{Denial, Permit};
 
 use crate::authority::Authority;
 use crate::fault::Stop;
+use crate::keys::TokenSigner;
 use crate::model::{Effect, STATUS_LIST_ENTRIES, TokenKind, TokenRecord};
 use crate::spine::{Issuance, Issued, sign};
 
@@ -27,27 +28,50 @@ pub(crate) struct Placement {
     pub(crate) grant_hash: Option<Sha256Hash>,
 }
 
+/// A permitted token with its effect, ready to be recorded.
+struct Prepared {
+    signer: TokenSigner,
+    /// Boxed: it is handed on through several futures, each of which would have room for it.
+    issuance: Box<Issuance>,
+    effect: Effect,
+}
+
 /// Records a permitted token together with its effect and, once that is durable, signs it.
-pub(crate) async fn record_and_sign(
+pub(crate) fn record_and_sign<'a>(
+    authority: &'a Authority,
+    act: &'static str,
+    permit: Permit<HopClaims>,
+    placement: Placement,
+    effect: impl FnOnce(TokenRecord) -> Effect,
+) -> impl Future<Output = Result<Issued, Stop>> + 'a {
+    let prepared = prepare(authority, act, permit, placement, effect);
+    async move {
+        let Prepared { signer, issuance, effect } = prepared?;
+        let recorded = record(&authority.store, issuance, effect).await;
+        let issued = sign(recorded.map_err(|error| error.error)?, &signer).map_err(|error| {
+            tracing::error!(%error, "signing failed after the record: the token is not released");
+            let detail = "the token could not be signed; nothing was released";
+            Stop::new(Outcome::LedgerUnavailable, detail)
+        })?;
+        authority.metrics.decided(act, "allow");
+        Ok(issued)
+    }
+}
+
+fn prepare(
     authority: &Authority,
     act: &'static str,
     permit: Permit<HopClaims>,
     placement: Placement,
     effect: impl FnOnce(TokenRecord) -> Effect,
-) -> Result<Issued, Stop> {
+) -> Result<Prepared, Stop> {
     let signer = authority.keys.active_token_signer().map_err(|error| {
         tracing::error!(%error, "there is no key to sign with");
         Stop::new(ProblemCode::Internal, "there is no key to sign with; nothing was released")
     })?;
-    let issuance = Issuance::new(act, placement.parent, permit, &signer)?;
+    let issuance = Box::new(Issuance::new(act, placement.parent, permit, &signer)?);
     let effect = effect(token_record(&issuance, &placement));
-    let recorded = record(&authority.store, issuance, effect).await.map_err(|error| error.error)?;
-    let issued = sign(recorded, &signer).map_err(|error| {
-        tracing::error!(%error, "signing failed after the record: the token is not released");
-        Stop::new(Outcome::LedgerUnavailable, "the token could not be signed; nothing was released")
-    })?;
-    authority.metrics.decided(act, "allow");
-    Ok(issued)
+    Ok(Prepared { signer, issuance, effect })
 }
 
 fn token_record(issuance: &Issuance, placement: &Placement) -> TokenRecord {

@@ -135,7 +135,7 @@ pub(super) fn issued_response(issued: Issued) -> Response {
         },
         expires_in: u64::try_from(claims.exp.saturating_sub(claims.iat)).unwrap_or(0),
         scope: claims.authority.scopes.to_string(),
-        authorization_details: vec![claims.authority.to_detail()],
+        authorization_details: vec![claims.authority.clone()],
         task_id: claims.txn,
         jti: claims.jti,
         decision_id: issued.decision,

@@ -1,16 +1,12 @@
-//! What every request goes through, and how bodies and credentials are read from it.
+//! How bodies and credentials are read from a request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Form;
 use axum::Json;
-use axum::extract::rejection::{FormRejection, JsonRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::rejection::{JsonRejection, RawFormRejection};
+use axum::extract::{FromRequest, FromRequestParts, RawForm, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use bailiwick_api::ProblemCode;
 use bailiwick_core::outcome::Outcome;
 use bailiwick_identity::{PeerCredentials, PresentedToken};
@@ -19,50 +15,7 @@ use serde::de::DeserializeOwned;
 use super::reply::{OAuthReply, ProblemReply};
 use crate::authority::{Authority, Presented};
 use crate::caller::Caller;
-use crate::config::DpopNonce;
 use crate::fault::{Fault, Stop};
-
-/// Bounds the requests in flight and the time of each, and hands out a fresh nonce with each answer.
-///
-/// What was begun is carried through even if the caller hangs up, or is told that it took too long:
-/// a change that is durable must also come into force in memory, and be told to enforcement points.
-pub(crate) async fn guard(
-    State(authority): State<Arc<Authority>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Ok(slot) = Arc::clone(&authority.in_flight).try_acquire_owned() else {
-        let fault =
-            Fault::new(ProblemCode::RateLimited, "the Authority is at its limit of requests");
-        let mut response = ProblemReply(fault).into_response();
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        return response;
-    };
-    let limit = Duration::from_millis(authority.config.limits.request_timeout_ms);
-    let carried_through = tokio::spawn(async move {
-        let response = next.run(request).await;
-        drop(slot);
-        response
-    });
-    let mut response = match tokio::time::timeout(limit, carried_through).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a request has panicked");
-            let detail = "the Authority failed; nothing was released";
-            ProblemReply(Fault::new(ProblemCode::Internal, detail)).into_response()
-        }
-        Err(_) => {
-            let detail = "the Authority could not answer in time; nothing was released";
-            ProblemReply(Fault::new(Outcome::LedgerUnavailable, detail)).into_response()
-        }
-    };
-    if authority.config.dpop.nonce == DpopNonce::Required
-        && let Ok(nonce) = HeaderValue::from_str(&authority.nonces.current(authority.clock.now()))
-    {
-        response.headers_mut().insert("dpop-nonce", nonce);
-    }
-    response
-}
 
 /// The credentials of a request, and the URL and method a proof must be for.
 #[derive(Debug)]
@@ -162,16 +115,18 @@ impl<T: DeserializeOwned> FromRequest<Arc<Authority>> for OAuthForm<T> {
     type Rejection = OAuthReply;
 
     async fn from_request(request: Request, state: &Arc<Authority>) -> Result<Self, OAuthReply> {
-        match Form::<T>::from_request(request, state).await {
-            Ok(Form(body)) => Ok(Self(body)),
-            Err(rejection) => Err(OAuthReply(form_fault(&rejection))),
-        }
+        let RawForm(form) = RawForm::from_request(request, state)
+            .await
+            .map_err(|rejection| OAuthReply(form_fault(&rejection)))?;
+        serde_urlencoded::from_bytes(&form).map(Self).map_err(|error| {
+            OAuthReply(Fault::new(Outcome::Malformed, format!("the form cannot be read: {error}")))
+        })
     }
 }
 
-fn form_fault(rejection: &FormRejection) -> Fault {
+fn form_fault(rejection: &RawFormRejection) -> Fault {
     let code = match rejection {
-        FormRejection::InvalidFormContentType(_) => ProblemCode::UnsupportedMediaType,
+        RawFormRejection::InvalidFormContentType(_) => ProblemCode::UnsupportedMediaType,
         _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => ProblemCode::TooLarge,
         _ => Outcome::Malformed.into(),
     };

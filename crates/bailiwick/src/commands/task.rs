@@ -15,11 +15,13 @@ use bailiwick_api::oauth::{
 };
 use bailiwick_api::registry::Reason;
 use bailiwick_api::tasks::{CloseTaskResponse, TaskList, TaskQuery, TaskState, TaskView};
+use bailiwick_core::authority::HeldAuthority;
 use bailiwick_core::ids::TaskId;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Tasks.
 #[derive(Debug, Subcommand)]
@@ -197,7 +199,7 @@ struct Issued<'a> {
     task_id: String,
     jti: String,
     scope: &'a str,
-    authorization_details: &'a [Value],
+    authorization_details: &'a [Arc<HeldAuthority>],
     expires_in: u64,
     decision_id: String,
     ledger_index: u64,

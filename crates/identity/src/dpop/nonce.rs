@@ -1,7 +1,9 @@
 //! Server nonces without state (RFC 9449, section 8): replicas that share the key accept each other's.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bailiwick_core::{UnixMillis, ct_eq, hmac_sha256};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +18,8 @@ const CONTEXT: &[u8] = b"bailiwick/dpop-nonce/v1\0";
 pub struct NonceIssuer {
     key: [u8; 32],
     previous: Option<[u8; 32]>,
+    /// The nonce of the latest period that was asked for, and its number.
+    latest: Arc<ArcSwapOption<(u64, String)>>,
 }
 
 impl fmt::Debug for NonceIssuer {
@@ -28,19 +32,27 @@ impl NonceIssuer {
     /// Nonces under this secret key.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self { key, previous: None }
+        Self { key, previous: None, latest: Arc::default() }
     }
 
     /// The same with a new key; nonces made under the old one are accepted until they end.
     #[must_use]
     pub fn rotated(&self, key: [u8; 32]) -> Self {
-        Self { key, previous: Some(self.key) }
+        Self { key, previous: Some(self.key), latest: Arc::default() }
     }
 
     /// The nonce to hand out at `now`.
     #[must_use]
     pub fn current(&self, now: UnixMillis) -> String {
-        nonce(&self.key, now.0 / PERIOD_MILLIS)
+        let period = now.0 / PERIOD_MILLIS;
+        if let Some(latest) = self.latest.load().as_deref()
+            && latest.0 == period
+        {
+            return latest.1.clone();
+        }
+        let made = nonce(&self.key, period);
+        self.latest.store(Some(Arc::new((period, made.clone()))));
+        made
     }
 
     /// Whether `text` is a nonce of the current period, the one before, or (for a replica whose clock is
@@ -51,6 +63,12 @@ impl NonceIssuer {
         let period = now.0 / PERIOD_MILLIS;
         if number.abs_diff(period) > 1 {
             return false;
+        }
+        if let Some(latest) = self.latest.load().as_deref()
+            && latest.0 == number
+            && ct_eq(latest.1.as_bytes(), text.as_bytes())
+        {
+            return true;
         }
         let made_by = |key: &[u8; 32]| ct_eq(nonce(key, number).as_bytes(), text.as_bytes());
         made_by(&self.key) || self.previous.as_ref().is_some_and(made_by)
