@@ -6,7 +6,7 @@ use bailiwick_core::outcome::Outcome;
 use bailiwick_core::{
     UnverifiedChain, UnverifiedToken, VerifiedChain, VerifyOptions, verify_chain, verify_leaf,
 };
-use bailiwick_identity::{HolderProof, NonceRule, PeerCredentials, X509Peer};
+use bailiwick_identity::{HolderProof, NonceRule, PeerCredentials, PresentedToken, X509Peer};
 use http::HeaderMap;
 
 use crate::attempt::Attempt;
@@ -46,9 +46,8 @@ pub(crate) fn identify(
         let detail = "no Authorization header: present the hop token that was settled for you";
         return Err(Stop::new(Outcome::ProvenanceMissing, detail));
     };
-    let token = UnverifiedToken::parse(authorization.token().expose())?;
     let ancestors = credentials.delegation_chain().map(|chain| chain.expose());
-    let chain = verify(gateway, route, &token, ancestors, attempt)?;
+    let chain = verify(gateway, route, authorization.token(), ancestors, attempt)?;
 
     let rule = match gateway.config.dpop.nonce {
         DpopNonce::Required => NonceRule::Required(&gateway.nonces),
@@ -70,7 +69,7 @@ pub(crate) fn identify(
 fn verify(
     gateway: &Gateway,
     route: &Route,
-    token: &UnverifiedToken,
+    presented: &PresentedToken,
     ancestors: Option<&str>,
     attempt: &Attempt,
 ) -> Result<Arc<VerifiedChain>, Stop> {
@@ -78,16 +77,17 @@ fn verify(
     let keys = gateway.standing.issuer_keys();
     let options = VerifyOptions { audience: Some(&route.audience), full_chain: false };
     let Some(ancestors) = ancestors else {
-        let hash = token.token_hash();
         // One cache serves every route: the audience is compared on every use.
-        if let Some(chain) = gateway.verified.get(&hash, now) {
+        if let Some(chain) = gateway.verified.get(&presented.hash(), now) {
             return right_audience(chain, &route.audience);
         }
-        let chain = verify_leaf(token, &keys, &options, now)?;
+        let token = UnverifiedToken::parse(presented.expose())?;
+        let chain = verify_leaf(&token, &keys, &options, now)?;
         return Ok(gateway.verified.insert(chain));
     };
     // What travels with its ancestors is verified each time: the cache knows leaves only.
-    let presented = UnverifiedChain::parse(ancestors, token)?;
+    let token = UnverifiedToken::parse(presented.expose())?;
+    let presented = UnverifiedChain::parse(ancestors, &token)?;
     let chain = verify_chain(&presented, &keys, &options, now)?;
     if chain.unsettled() > 0 && !route.offline_hops {
         let detail = format!(

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use bailiwick_core::{DecisionId, TaskId};
-use bailiwick_ledger::{Receipt, ReceiptKind, Record, record};
+use bailiwick_ledger::{Receipt, ReceiptKind, Record};
 use serde::Serialize;
-use tokio::task::JoinHandle;
 
 use crate::clock::Stopwatch;
 use crate::gateway::Gateway;
 use crate::receipt::canonical;
-use crate::spool::LocalEffect;
+use crate::spool::{Appending, LocalEffect};
 use crate::stream::Ending;
 
 /// An allowed call whose reply is on its way. Dropped before it has ended, it was abandoned: whoever
@@ -66,8 +65,8 @@ impl Outcoming {
     /// The reply is over. The receipt is appended in the background: the call was decided and
     /// recorded before it was made, and nothing is released by this. Whoever has to know that it is
     /// there waits for what this gives.
-    pub(crate) fn ended(mut self, ending: Ending) -> Option<JoinHandle<()>> {
-        self.0.take().map(|running| running.ended(ending))
+    pub(crate) fn ended(mut self, ending: Ending) -> Option<Appending> {
+        self.0.take().and_then(|running| running.ended(ending))
     }
 }
 
@@ -80,7 +79,7 @@ impl Drop for Outcoming {
 }
 
 impl Running {
-    fn ended(self, ending: Ending) -> JoinHandle<()> {
+    fn ended(self, ending: Ending) -> Option<Appending> {
         let gateway = Arc::clone(&self.gateway);
         gateway.metrics.ended(ending.as_str());
         let outcome = CallOutcome {
@@ -89,11 +88,9 @@ impl Running {
             ending,
             call: self,
         };
-        tokio::spawn(async move {
-            if let Err(error) = record(&gateway.spool, outcome, LocalEffect::default()).await {
-                tracing::error!(error = %error.error, "the outcome of a call was not recorded");
-            }
-        })
+        let appending = gateway.spool.submit(&outcome.receipt(), &LocalEffect::default());
+        let refused = |error| tracing::error!(%error, "the outcome of a call was not recorded");
+        appending.map_err(refused).ok()
     }
 }
 

@@ -164,6 +164,9 @@ impl Drop for Expected {
     }
 }
 
+/// A record on its way: what became of it.
+pub(crate) type Appending = oneshot::Receiver<Result<LeafIndex, AppendError>>;
+
 /// What handles, writer and tail share.
 #[derive(Debug)]
 struct Shared {
@@ -254,11 +257,13 @@ impl Spool {
         Expected(Arc::clone(&self.0.shared))
     }
 
-    fn submit(
+    /// Puts a record into the queue. What became of it is told through what this gives; should nobody
+    /// wait for that, the log tells when it was not taken.
+    pub(crate) fn submit(
         &self,
         receipt: &Receipt,
         effect: &LocalEffect,
-    ) -> Result<oneshot::Receiver<Result<LeafIndex, AppendError>>, AppendError> {
+    ) -> Result<Appending, AppendError> {
         let frame = frame::record(&record::encode(receipt, effect)?);
         if !self.0.shared.healthy.load(Ordering::Acquire) {
             return Err(AppendError::Failed);

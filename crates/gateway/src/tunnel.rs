@@ -105,8 +105,10 @@ impl Tunnel {
                 ending = through(caller, upstream, &up, &down) => ending,
             };
             outcome.tunnelled(up.into_inner(), down.into_inner());
-            if let Some(recorded) = outcome.ended(ending) {
-                let _ = recorded.await;
+            if let Some(appending) = outcome.ended(ending)
+                && let Ok(Err(error)) = appending.await
+            {
+                tracing::error!(%error, "the outcome of a tunnel was not recorded");
             }
             drop((place, counted));
         });

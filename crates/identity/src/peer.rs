@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bailiwick_core::limits::{CHAIN_BYTES_MAX, TOKEN_BYTES_MAX};
-use bailiwick_core::{HolderBinding, UnixMillis, sha256};
+use bailiwick_core::{HolderBinding, UnixMillis};
 use http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::dpop::{NonceRule, ProofExpectation, VerifiedProof, verify_proof};
@@ -134,7 +134,7 @@ impl PeerCredentials {
     ) -> Result<HolderProof, IdentityError> {
         match (&self.authorization, &self.certificate) {
             (Some(Authorization::Dpop(token)), _) => {
-                let access_token_hash = Some(sha256(token.expose().as_bytes()));
+                let access_token_hash = Some(token.hash());
                 let expect = ProofExpectation { method, url, access_token_hash, nonce };
                 self.prove_key(&expect, now).map(HolderProof::Dpop)
             }

@@ -11,7 +11,7 @@ use super::{JcsError, write};
 use crate::limits::JSON_DEPTH_MAX;
 
 /// Bytes that most of what is written here fits in.
-const USUAL_BYTES: usize = 2560;
+const USUAL_BYTES: usize = 1024;
 
 /// The RFC 8785 bytes of a value.
 pub(super) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JcsError> {

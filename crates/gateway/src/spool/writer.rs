@@ -319,8 +319,10 @@ impl Pending {
     }
 
     fn answer(self, answer: Result<LeafIndex, AppendError>) {
-        // A caller that has gone away misses only its answer.
-        let _ = self.reply.send(answer);
+        // Nobody may be waiting: a caller has gone away, or it is the outcome of a call.
+        if let Err(Err(error)) = self.reply.send(answer) {
+            tracing::error!(%error, outcome = self.is_outcome, "a receipt was not recorded");
+        }
     }
 }
 
